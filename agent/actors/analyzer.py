@@ -1,0 +1,138 @@
+"""windows -> readings. Owns the patience with an engine, which may be slow, wrong or gone: the call must not notice.
+
+The engine's session is fed directly by the decoder, through the `Ear`, because an engine wants every sound in order
+while windows are thrown away when they grow old. The ear belongs to the decoder and outlives any session: what an
+engine raises while hearing is kept for the analyzer, and never reaches the decoder.
+"""
+
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+from functools import partial
+from math import inf
+
+import structlog
+import trio
+
+from ..core.audio import Gap, PcmChunk, Window
+from ..core.emotion import FAILED, EmotionReading
+from ..errors import EngineRefused, EngineUnavailable
+from ..ports import Engine, EngineSession, Timeline
+from .aggregator import Heard
+from .channels import Inbox, Outbox
+from .supervision import RestartPolicy, keep_running
+
+log = structlog.get_logger()
+
+
+class Ear:
+    """What the decoder speaks into: the engine's session of the moment, if there is one."""
+
+    def __init__(self) -> None:
+        self._session: EngineSession | None = None
+        self._fault: Exception | None = None
+
+    def hear(self, sound: PcmChunk | Gap) -> None:
+        if self._session is None:
+            return
+        try:
+            self._session.hear(sound)
+        except Exception as fault:  # an engine is a plug-in: whatever it raises is its outage, not our bug
+            self._session, self._fault = None, fault
+
+    @contextmanager
+    def lent_to(self, session: EngineSession) -> Iterator[None]:
+        self._session, self._fault = session, None
+        try:
+            yield
+        finally:
+            self._session = None
+
+    def check(self) -> None:
+        """Raise what the session raised while hearing, as the outage it is."""
+        if self._fault is not None:
+            raise as_engine_error(self._fault) from self._fault
+
+
+def as_engine_error(fault: Exception) -> EngineUnavailable | EngineRefused:
+    """What an engine's exception means to us. Its text is not repeated: it may hold what a caller said."""
+    if isinstance(fault, EngineUnavailable | EngineRefused):
+        return fault
+    log.error("engine.failed", exc_info=fault)
+    return EngineUnavailable(f"it failed with {type(fault).__name__}")
+
+
+class Analyzer:
+    """One call's analysis: asks the engine about each window, and says when it is degraded and when recovered."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        call_sid: str,
+        ear: Ear,
+        timeline: Timeline,
+        *,
+        patience_s: float,
+        policy: RestartPolicy | None = None,
+    ) -> None:
+        self._engine, self._call_sid, self._ear, self._timeline = engine, call_sid, ear, timeline
+        self._patience_s, self._policy = patience_s, policy
+        self._degraded = False
+
+    async def run(self, windows: Inbox[Window], readings: Outbox[Heard]) -> None:
+        """Analyse until the windows end, through every outage of the engine."""
+        with readings:
+            await keep_running(
+                partial(self._attempt, windows, readings),
+                partial(self._without_engine, windows, readings),
+                outages=(EngineUnavailable,),
+                final=(EngineRefused,),
+                note=self._note,
+                policy=self._policy,
+            )
+
+    async def _attempt(self, windows: Inbox[Window], readings: Outbox[Heard]) -> None:
+        with trio.CancelScope(deadline=trio.current_time() + self._patience_s) as opening:
+            async with AsyncExitStack() as stack:
+                try:
+                    session = await stack.enter_async_context(self._engine.open(self._call_sid))
+                except Exception as fault:
+                    raise as_engine_error(fault) from fault
+                opening.deadline = inf
+                with self._ear.lent_to(session):
+                    async for window in windows:
+                        await readings.send(Heard(await self._read(session, window)))
+                    return
+        raise EngineUnavailable("it did not open in time")
+
+    async def _read(self, session: EngineSession, window: Window) -> EmotionReading:
+        with trio.move_on_after(self._patience_s):
+            self._ear.check()
+            try:
+                reading = await session.read(window)
+            except Exception as fault:
+                raise as_engine_error(fault) from fault
+            if self._degraded:
+                self._degraded = False
+                self._timeline.record("analyzer.recovered", engine=self._engine.name, reason="it answers again")
+            return reading
+        self._degrade("slow")
+        return failed(window)
+
+    async def _without_engine(self, windows: Inbox[Window], readings: Outbox[Heard]) -> None:
+        async for window in windows:
+            await readings.send(Heard(failed(window)))
+
+    def _note(self, outage: Exception) -> None:
+        self._degrade(f"{'refused' if isinstance(outage, EngineRefused) else 'unavailable'}: {outage}")
+
+    def _degrade(self, reason: str) -> None:
+        if not self._degraded:
+            self._degraded = True
+            self._timeline.record("analyzer.degraded", engine=self._engine.name, reason=reason)
+
+
+def failed(window: Window) -> EmotionReading:
+    """The reading an engine failed to make: said as such, and never passing the gate."""
+    return EmotionReading(
+        FAILED, "fallback", window.start_ms, window.end_ms, window.heard_at, speech_ms=window.speech_ms
+    )

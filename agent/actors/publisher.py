@@ -1,0 +1,126 @@
+"""updates -> assistant; always the latest. The assistant's platform may be slow, wrong or gone: the call goes on.
+
+The note and the interruption travel side by side. A note that failed is tried again with backoff until a newer one
+takes its place or the budget is spent; an interruption is never tried again, since a late one cuts off the wrong
+sentence.
+"""
+
+from collections.abc import Callable
+
+import structlog
+import trio
+
+from ..core.context import ContextUpdate
+from ..errors import AssistantRefused, AssistantUnavailable, CallGone
+from ..ports import Assistant, AssistantSession, Timeline
+from .channels import Inbox
+
+log = structlog.get_logger()
+
+RETRIES = 6
+"""Attempts at one note after the first. With the backoff below they span about half a minute."""
+
+LONGEST_BACKOFF_S = 8.0
+
+
+class Publisher:
+    """One call's voice towards the assistant."""
+
+    def __init__(
+        self,
+        assistant: Assistant,
+        call_sid: str,
+        timeline: Timeline,
+        *,
+        patience_s: float,
+        heard_ms: Callable[[], int | None],
+    ) -> None:
+        self._assistant, self._call_sid, self._timeline = assistant, call_sid, timeline
+        self._patience_s, self._heard_ms = patience_s, heard_ms
+
+    async def run(self, updates: Inbox[ContextUpdate]) -> None:
+        """Tell the assistant until the updates end."""
+        async with self._assistant.open(self._call_sid) as session:
+            try:
+                async for update in updates:
+                    await self._publish(session, update, updates)
+            except CallGone as gone:
+                self._failed(f"the assistant's call is over: {gone}", will_retry=False)
+        async for _ in updates:
+            pass
+
+    async def _publish(self, session: AssistantSession, update: ContextUpdate, updates: Inbox[ContextUpdate]) -> None:
+        """One update, until it or a newer one has been accepted or given up."""
+        failures = 0
+        while True:
+            trouble = await self._attempt(session, update)
+            if trouble is None:
+                return
+            if isinstance(trouble, CallGone):
+                raise trouble
+            failures += 1
+            will_retry = isinstance(trouble, AssistantUnavailable) and failures <= RETRIES
+            if failures == 1 or not will_retry:
+                self._failed(str(trouble), will_retry=will_retry)
+            if not will_retry:
+                return
+            update = without_interruption(update)
+            with trio.move_on_after(backoff(failures, trouble)):
+                try:
+                    newer = await updates.receive()
+                except trio.EndOfChannel:
+                    # The call is wrapping up: one last try with what is left of its grace.
+                    await self._attempt(session, update)
+                    return
+                update, failures = newer.replacing(update), 0
+
+    async def _attempt(self, session: AssistantSession, update: ContextUpdate) -> Exception | None:
+        async with trio.open_nursery() as nursery:
+            if update.say is not None:
+                nursery.start_soon(self._interrupt, session, update.say)
+            return await self._tell(session, update)
+        raise AssertionError("unreachable")
+
+    async def _tell(self, session: AssistantSession, update: ContextUpdate) -> Exception | None:
+        sent_at = trio.current_time()
+        with trio.move_on_after(self._patience_s):
+            try:
+                await session.tell(update)
+            except (AssistantUnavailable, AssistantRefused, CallGone) as trouble:
+                return trouble  # as a value: the nursery around us would wrap what is raised
+            self._timeline.record(
+                "context.updated",
+                dominantEmotion=update.mood.emotion.label,
+                score=round(update.mood.emotion.score, 3),
+                trend=update.mood.trend.value,
+                bargeInDetected=update.barge_in,
+                latencyMs=round(1000 * (sent_at - update.mood.heard_at), 1),
+                via="control",
+            )
+            return None
+        return AssistantUnavailable("it did not answer in time")
+
+    async def _interrupt(self, session: AssistantSession, sentence: str) -> None:
+        heard_ms = self._heard_ms()
+        with trio.move_on_after(self._patience_s) as patience:
+            try:
+                await session.cut_off(sentence)
+            except (AssistantUnavailable, AssistantRefused, CallGone) as trouble:
+                self._failed(f"interruption: {trouble}", will_retry=False)
+                return
+            self._timeline.record("tts.cancelled", reason="emotion_escalation", heardMs=heard_ms)
+        if patience.cancelled_caught:
+            self._failed("interruption: it did not answer in time", will_retry=False)
+
+    def _failed(self, reason: str, *, will_retry: bool) -> None:
+        self._timeline.record("context.failed", reason=reason, willRetry=will_retry)
+
+
+def without_interruption(update: ContextUpdate) -> ContextUpdate:
+    return ContextUpdate(update.mood, update.note)
+
+
+def backoff(failures: int, trouble: Exception) -> float:
+    """Seconds to wait: what the platform asked for, where it did, else doubling from a quarter of a second."""
+    asked = trouble.retry_after if isinstance(trouble, AssistantUnavailable) else None
+    return asked if asked is not None else min(LONGEST_BACKOFF_S, 0.25 * 2.0 ** (failures - 1))

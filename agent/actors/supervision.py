@@ -1,0 +1,81 @@
+"""Keeping an actor at work through other people's outages, with a budget.
+
+An outage is an exception the actor's port has promised (`EngineUnavailable`, say). Anything else is a bug of ours: it
+passes through and ends the call. Restarts back off and are counted; when the budget is spent, the actor is only tried
+now and then. Meanwhile somebody must keep taking from its inbox, so that closing still travels: that is `meanwhile`.
+"""
+
+import random
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import trio
+
+from ..errors import alone
+
+
+@dataclass(frozen=True, slots=True)
+class RestartPolicy:
+    """Restart intensity. `*_s` are seconds."""
+
+    first_s: float = 0.25
+    longest_s: float = 8.0
+    budget: int = 6
+    """Restarts within `within_s`; beyond them only one probe every `probe_s`."""
+    within_s: float = 60.0
+    probe_s: float = 30.0
+    jitter: float = 0.25
+    """Share of a delay that is random, so that calls hit by one outage do not come back as one."""
+
+
+class Restarts:
+    """One actor's restarts so far."""
+
+    def __init__(self, policy: RestartPolicy) -> None:
+        self._policy = policy
+        self._recent: deque[float] = deque(maxlen=policy.budget)
+        self._in_a_row = 0
+
+    def delay(self, now: float) -> float:
+        """Seconds to wait before the restart that becomes due `now`."""
+        policy = self._policy
+        if self._recent and now - self._recent[-1] > policy.within_s:
+            self._in_a_row = 0
+        spent = len(self._recent) == policy.budget and now - self._recent[0] < policy.within_s
+        self._recent.append(now)
+        delay = policy.probe_s if spent else min(policy.longest_s, policy.first_s * 2.0**self._in_a_row)
+        self._in_a_row = min(self._in_a_row + 1, 16)
+        return delay * (1 - policy.jitter * random.random())
+
+
+async def keep_running(
+    attempt: Callable[[], Awaitable[None]],
+    meanwhile: Callable[[], Awaitable[None]],
+    *,
+    outages: tuple[type[Exception], ...],
+    final: tuple[type[Exception], ...],
+    note: Callable[[Exception], None],
+    policy: RestartPolicy | None = None,
+) -> None:
+    """Run `attempt` until it returns, restarting it after `outages` and never after `final`.
+
+    Both functions read the same inbox and return when it has ended, which ends this one too, at once.
+    """
+    restarts = Restarts(policy or RestartPolicy())
+    while True:
+        try:
+            await attempt()
+            return
+        except Exception as error:
+            outage = alone(error)
+            if not isinstance(outage, (*outages, *final)):
+                raise
+            assert isinstance(outage, Exception)
+        note(outage)
+        if isinstance(outage, final):
+            await meanwhile()
+            return
+        with trio.move_on_after(restarts.delay(trio.current_time())):
+            await meanwhile()
+            return

@@ -1,0 +1,1 @@
+"""The platforms that speak with the caller, and how each is told."""

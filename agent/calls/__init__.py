@@ -1,0 +1,1 @@
+"""One call as a tree of actors, and the directory of all live calls."""

@@ -1,0 +1,137 @@
+"""The live calls by id: admission, the sweep of calls nobody hears of any more, outcomes, draining.
+
+A call's slot is taken when its webhook is answered and given back when its tree has ended, whatever ended it. What goes
+wrong inside one call ends here as an outcome: other calls and the server never notice.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import structlog
+import trio
+
+from ..actors.heartbeat import checkpoint
+from ..core.emotion import Outcome
+from ..ports import Assistant, Engine, Ledger
+from ..settings import Settings
+from .broadcast import Broadcast
+from .call import Call
+from .timeline import CallTimeline
+from .tree import run_call
+
+log = structlog.get_logger()
+
+CLOSING = {Outcome.CRASHED: (1011, "Internal error"), Outcome.DRAINED: (1012, "Service restart")}
+"""How the line of a call that ended this way is closed; after any other outcome normally, with 1000."""
+
+LAST_SAVE_S = 1.0
+"""The grace for bringing a finished call to the ledger's disk, shielded."""
+
+
+class CallDirectory:
+    """Open it with `open_directory`; everything else is synchronous, and safe because there is one thread."""
+
+    def __init__(
+        self, nursery: trio.Nursery, engine: Engine, assistant: Assistant, ledger: Ledger, settings: Settings
+    ) -> None:
+        self.broadcast = Broadcast()
+        self.draining = False
+        self._nursery, self._engine, self._assistant = nursery, engine, assistant
+        self._ledger, self._settings = ledger, settings
+        self._live: dict[str, Call] = {}
+        self._emptied = trio.Event()
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    def __iter__(self) -> Iterator[Call]:
+        return iter(list(self._live.values()))
+
+    def find(self, call_sid: str) -> Call | None:
+        return self._live.get(call_sid)
+
+    def find_by_vapi(self, vapi_call_id: str) -> Call | None:
+        return next((call for call in self._live.values() if call.vapi_call_id == vapi_call_id), None)
+
+    @property
+    def full(self) -> bool:
+        return len(self._live) >= self._settings.max_calls
+
+    def register(self, call_sid: str, *, caller: str) -> Call | None:
+        """The live call of this id, or a new one with its slot; None when there is no slot, or we are draining."""
+        if (call := self._live.get(call_sid)) is not None and call.outcome is None:
+            call.touch()
+            return call
+        if call is not None or self.full or self.draining:
+            return None
+        timeline = CallTimeline(
+            call_sid,
+            began=datetime.now(UTC),
+            ledger=self._ledger,
+            audience=self.broadcast,
+            keep_text=self._settings.keep_text,
+        )
+        call = self._live[call_sid] = Call(call_sid, attach=self._settings.attach, caller=caller, timeline=timeline)
+        timeline.record("call.started", attach=call.attach, vapiCallId=None, caller=call.caller)
+        self._nursery.start_soon(self._serve, call)
+        return call
+
+    async def _serve(self, call: Call) -> None:
+        with structlog.contextvars.bound_contextvars(call=call.call_sid):
+            try:
+                await run_call(call, self._engine, self._assistant, self._ledger, self._settings)
+            except* Exception as bugs:
+                call.end(Outcome.CRASHED)
+                call.outcome = Outcome.CRASHED
+                log.error("call.crashed", exc_info=bugs)
+            finally:
+                self._finish(call)
+            with trio.CancelScope(shield=True):
+                await checkpoint(self._ledger, patience_s=LAST_SAVE_S)
+
+    def _finish(self, call: Call) -> None:
+        """Everything that must happen whatever happened: nothing here waits."""
+        call.end(Outcome.DRAINED)
+        outcome = call.outcome or Outcome.DRAINED
+        call.mailbox.hang_up(*CLOSING.get(outcome, (1000, outcome.value)))
+        call.readings.close()
+        call.timeline.record(
+            "call.ended", outcome=outcome.value, durationMs=call.timeline.elapsed_ms, summary=call.summary()
+        )
+        del self._live[call.call_sid]
+        if not self._live:
+            self._emptied.set()
+            self._emptied = trio.Event()
+
+    async def sweep(self) -> None:
+        """End calls of which nothing was heard for `session_ttl_s`, until cancelled."""
+        while True:
+            await trio.sleep(self._settings.sweep_every_s)
+            for call in self:
+                if call.silent_s > self._settings.session_ttl_s:
+                    call.end(Outcome.EXPIRED)
+
+    async def drain(self) -> None:
+        """Take no more calls and let the live ones finish; after `drain_s`, end the rest. Returns when none is left."""
+        self.draining = True
+        with trio.move_on_after(self._settings.drain_s):
+            while self._live:
+                await self._emptied.wait()
+        for call in self:
+            call.end(Outcome.DRAINED)
+        with trio.move_on_after(self._settings.wrap_up_s + LAST_SAVE_S):
+            while self._live:
+                await self._emptied.wait()
+
+
+@asynccontextmanager
+async def open_directory(
+    engine: Engine, assistant: Assistant, ledger: Ledger, settings: Settings
+) -> AsyncIterator[CallDirectory]:
+    """The directory, and the nursery its calls live in; leaving the block ends what calls are left."""
+    async with trio.open_nursery() as nursery:
+        directory = CallDirectory(nursery, engine, assistant, ledger, settings)
+        nursery.start_soon(directory.sweep)
+        yield directory
+        nursery.cancel_scope.cancel()

@@ -1,0 +1,62 @@
+"""The calls there have been, as `GET /calls` lists them: the ledger's milestones at start, and every call since."""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+KEPT = 10_000
+
+
+class History:
+    """Ended calls by id, newest last; the oldest give way (the ledger still has them)."""
+
+    def __init__(self, milestones: Iterable[bytes] = ()) -> None:
+        self._started: dict[str, Mapping[str, Any]] = {}
+        self._ended: OrderedDict[str, dict[str, Any]] = OrderedDict()
+        for line in milestones:
+            try:
+                self.note(msgspec.json.decode(line))
+            except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
+                continue  # a line that a full disk cut short
+
+    def note(self, event: Mapping[str, Any]) -> None:
+        """Take in one event; any but the first and last of a call are passed over."""
+        if event["event"] == "call.started":
+            self._started[event["callSid"]] = event
+        elif event["event"] == "call.ended":
+            entry = _entry(self._started.pop(event["callSid"], {}), event)
+            self._ended.pop(event["callSid"], None)
+            self._ended[event["callSid"]] = entry
+            if len(self._ended) > KEPT:
+                self._ended.popitem(last=False)
+
+    def find(self, call_sid: str) -> dict[str, Any] | None:
+        return self._ended.get(call_sid)
+
+    def unfinished(self) -> list[dict[str, Any]]:
+        """Calls without an end: live, or cut off when their process was killed. Newest first."""
+        return [
+            _entry(started, {"callSid": sid, "at": None, "outcome": None}) | {"state": "live"}
+            for sid, started in reversed(self._started.items())
+        ]
+
+    def newest_first(self) -> list[dict[str, Any]]:
+        return list(reversed(self._ended.values()))
+
+
+def _entry(started: Mapping[str, Any], ended: Mapping[str, Any]) -> dict[str, Any]:
+    summary = ended.get("summary") or {}
+    return {
+        "callSid": ended["callSid"],
+        "vapiCallId": summary.get("vapiCallId"),
+        "state": "ended",
+        "startedAt": started.get("at"),
+        "endedAt": ended["at"],
+        "outcome": ended["outcome"],
+        "attach": started.get("attach"),
+        "caller": started.get("caller", ""),
+        "mood": summary.get("mood", {"label": "neutral", "score": 0.0, "trend": "steady"}),
+        "bufferSize": summary.get("bufferSize", 0),
+    }

@@ -1,0 +1,95 @@
+"""Where a call's line leaves what it heard. The line and its call know each other by this alone.
+
+The line hands over each frame and never waits. Frames travel on in blocks of about 100 ms, cut on the media clock so
+that a window never waits for a block to fill; one second of blocks may pile up, then the oldest pays. A relay, where
+there is one, gets each frame at once. Either side learns of the other's end through it: a line that is gone closes the
+mailbox, and a call that is over hangs the line up. A newer line takes over from an older one (Twilio may open a second
+socket for one call); the older is hung up and no longer heard.
+"""
+
+from collections.abc import Callable
+from math import inf
+
+import trio
+
+from ..actors.channels import Inbox, Outbox, WhenFull, open_channel
+from ..core.audio import Block, MediaFrame
+from ..ports import Line
+
+BLOCK_MS = 100
+BLOCKS_A_SECOND = 1000 // BLOCK_MS
+FRAMES_A_BLOCK = 50
+"""At most; only a carrier with a broken clock gets there."""
+
+SUPERSEDED = (1008, "Superseded")
+
+
+class Mailbox:
+    """One call's. `blocks` is the receiving end, for the receiver; `heard_at` the loop time of the newest frame."""
+
+    def __init__(self) -> None:
+        self._outbox: Outbox[Block]
+        self.blocks: Inbox[Block]
+        self._outbox, self.blocks = open_channel(Block, BLOCKS_A_SECOND, WhenFull.DROP_OLDEST)
+        self._line: Line | None = None
+        self._serial = 0
+        self._closed = False
+        self.connected = trio.Event()
+        self.heard_at = -inf
+        self.sink: Callable[[MediaFrame], None] | None = None
+        self._frames: list[MediaFrame] = []
+
+    def connect(self, line: Line, serial: int) -> bool:
+        """Let this line speak for the call. False: a line with a newer token already does."""
+        if serial <= self._serial or self._closed:
+            return False
+        if self._line is not None:
+            self._line.hang_up(*SUPERSEDED)
+        self._pass_on()
+        self._line, self._serial = line, serial
+        self.connected.set()
+        return True
+
+    def hear(self, line: Line, frame: MediaFrame) -> None:
+        """Take a frame. Ignored from a line that was superseded."""
+        if line is not self._line or self._closed:
+            return
+        self.heard_at = frame.heard_at
+        if self.sink is not None:
+            self.sink(frame)
+        self._frames.append(frame)
+        if frame.end_ms // BLOCK_MS > self._frames[0].media_ms // BLOCK_MS or len(self._frames) == FRAMES_A_BLOCK:
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        if self._frames:
+            self._outbox.offer(Block(tuple(self._frames), self._serial))
+            self._frames.clear()
+
+    def disconnect(self, line: Line) -> bool:
+        """This line is gone. True: it was the one that counts, and nothing more will be heard."""
+        if line is not self._line:
+            return False
+        self._line = None
+        self.close()
+        return True
+
+    def close(self) -> None:
+        """Nothing more shall be heard, though the line may still be there."""
+        if not self._closed:
+            self._pass_on()
+            self._closed = True
+            self._outbox.close()
+            self.connected.set()
+
+    def hang_up(self, code: int, reason: str) -> None:
+        """The call is over: so is its line."""
+        line, self._line = self._line, None
+        self.close()
+        if line is not None:
+            line.hang_up(code, reason)
+
+    @property
+    def dropped(self) -> int:
+        """Blocks lost because the receiver did not keep up."""
+        return self._outbox.dropped

@@ -1,0 +1,51 @@
+"""What happened in one call, as JSON lines: made once here, kept by the ledger, and shown to whoever watches now."""
+
+from collections import Counter
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+import msgspec
+import trio
+
+from ..ports import Ledger
+
+SPOKEN = ("text", "unheardText")
+"""Fields that hold what somebody said: shown live, kept on disk only when a setting says so."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Audience(Protocol):
+    def publish(self, call_sid: str, ordinal: int, event: Mapping[str, object], line: bytes) -> None:
+        """Show one event to whoever watches. Never waits, never fails."""
+
+
+class CallTimeline:
+    """One call's. `t` counts milliseconds of the loop's clock from the moment it was made."""
+
+    def __init__(self, call_sid: str, *, began: datetime, ledger: Ledger, audience: Audience, keep_text: bool) -> None:
+        self._call_sid, self._ledger, self._audience, self._keep_text = call_sid, ledger, audience, keep_text
+        self._began, self._began_at = began, trio.current_time()
+        self.counts: Counter[str] = Counter()
+        """Events so far, by name."""
+
+    @property
+    def elapsed_ms(self) -> int:
+        """Since the call began."""
+        return round(1000 * (trio.current_time() - self._began_at))
+
+    def instant(self, t_ms: int) -> str:
+        """ISO 8601, UTC, of a moment in the call."""
+        moment = self._began + timedelta(milliseconds=t_ms)
+        return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+    def record(self, event: str, **fields: object) -> None:
+        t = self.elapsed_ms
+        entry = {"t": t, "at": self.instant(t), "callSid": self._call_sid, "event": event, **fields}
+        line = _encode(entry)
+        self.counts[event] += 1
+        self._audience.publish(self._call_sid, self.counts.total(), entry, line)
+        if not self._keep_text and any(name in entry for name in SPOKEN):
+            line = _encode({name: value for name, value in entry.items() if name not in SPOKEN})
+        self._ledger.append(self._call_sid, line)

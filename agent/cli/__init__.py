@@ -1,0 +1,45 @@
+"""The command line. One small file a command; what is heavy to import is imported inside the command that needs it.
+
+Exit codes: 0 done, 1 it ran and something is wrong, 2 usage or configuration. Errors are one sentence, on standard
+error.
+"""
+
+import sys
+
+import typer
+
+from ..errors import AudioUnreadable, CallmoodError, ConfigError, alone
+from . import analyze, call, demo, doctor, ledger, serve
+
+app = typer.Typer(
+    name="callmood",
+    help="Reads emotion from the caller's voice while the call is live, and tells the voice assistant in time.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("demo")(demo.demo)
+app.command("serve")(serve.serve)
+app.command("call")(call.call)
+app.command("analyze")(analyze.analyze)
+app.command("calls")(ledger.calls)
+app.command("show")(ledger.show)
+app.command("tail")(ledger.tail)
+app.command("doctor")(doctor.doctor)
+
+
+def main() -> None:
+    """Run the command named by the arguments, and leave with its exit code."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        known = alone(error)
+        if isinstance(known, KeyboardInterrupt):
+            sys.exit(130)
+        if not isinstance(known, CallmoodError):
+            raise
+        print(f"callmood: {known}", file=sys.stderr)
+        sys.exit(2 if isinstance(known, ConfigError | AudioUnreadable) else 1)

@@ -1,0 +1,128 @@
+"""callmood analyze: recordings, after the call."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from ..offline import Step
+
+
+def analyze(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="WAV, FLAC, MP3, or raw .ul/.mulaw.")],
+    engine: Annotated[str, typer.Option(help="local is the only one for now.")] = "local",
+    as_json: Annotated[bool, typer.Option("--json", help="A line a reading, then a line of summary.")] = False,
+) -> None:
+    """Read recordings: the readings, the mood curve and a summary."""
+    import trio
+
+    from ..audiofile import load_telephone
+    from ..errors import AudioUnreadable, ConfigError
+
+    if engine != "local":
+        raise ConfigError(f"--engine {engine} is not built yet: use local")
+    unreadable = 0
+    for file in files:
+        try:
+            audio = load_telephone(file)
+        except AudioUnreadable as error:
+            if len(files) == 1:
+                raise
+            unreadable += 1
+            typer.echo(f"callmood: {error}", err=True)
+            continue
+        trio.run(_analyze, file, audio, as_json)
+    raise typer.Exit(2 if unreadable else 0)
+
+
+async def _analyze(file: Path, audio: bytes, as_json: bool) -> None:
+    from ..calls.tree import tracker
+    from ..config_sources import load
+    from ..engines.local import LocalEngine
+    from ..offline import read_recording
+
+    settings = load()
+    steps = [step async for step in read_recording(audio, LocalEngine(), tracker(settings), settings.act_at)]
+    summary = summarised(file, len(audio) // 8, steps, settings.act_at)
+    if as_json:
+        _print_json(file, steps, summary)
+    else:
+        _print_text(steps, summary)
+
+
+def summarised(file: Path, duration_ms: int, steps: "list[Step]", act_at: float) -> dict[str, Any]:
+    """A recording in a few numbers."""
+    from ..core.emotion import ANGER
+
+    accepted = [step.reading for step in steps if step.refused is None]
+    angry = [step for step in steps if step.mood.emotion.label in ANGER]
+    acted = next((step for step in angry if step.mood.emotion.score >= act_at), None)
+    counts: dict[str, int] = {}
+    for reading in accepted:
+        counts[reading.emotion.label] = counts.get(reading.emotion.label, 0) + 1
+    return {
+        "file": file.name,
+        "durationMs": duration_ms,
+        "readings": len(steps),
+        "accepted": len(accepted),
+        "labels": counts,
+        "dominantEmotion": max(counts, key=lambda label: counts[label], default="neutral"),
+        "peakAnger": round(max((step.mood.emotion.score for step in angry), default=0.0), 3),
+        "firstAngryMs": angry[0].reading.end_ms if angry else None,
+        "firstActedMs": acted.reading.end_ms if acted else None,
+        "notes": sum(step.update is not None for step in steps),
+    }
+
+
+def events(file: Path, steps: "list[Step]") -> list[dict[str, Any]]:
+    """The readings as the lines of a timeline; `at` is when a call begun at the epoch would have had them."""
+    from datetime import UTC, datetime
+
+    from ..actors.aggregator import described
+
+    return [
+        {
+            "t": step.reading.end_ms,
+            "at": datetime.fromtimestamp(step.reading.end_ms / 1000, UTC)
+            .isoformat(timespec="milliseconds")
+            .replace("+00:00", "Z"),
+            "callSid": file.name,
+            "event": "audio.chunk",
+            **described(step.reading, step.refused),
+        }
+        for step in steps
+    ]
+
+
+def _print_json(file: Path, steps: "list[Step]", summary: dict[str, Any]) -> None:
+    import msgspec
+
+    for line in [*events(file, steps), {"event": "summary", **summary}]:
+        typer.echo(msgspec.json.encode(line).decode())
+
+
+def _print_text(steps: "list[Step]", summary: dict[str, Any]) -> None:
+    from rich.console import Console
+
+    from .printing import print_event
+
+    console = Console()
+    for event, step in zip(events(Path(summary["file"]), steps), steps, strict=True):
+        print_event(console, event)
+        if step.update is not None:
+            console.print(f"             → {step.update.note}", style="bold", highlight=False)
+    console.print()
+    console.print(f"mood curve  {curve(steps, summary['durationMs'])}", highlight=False)
+    for name, value in summary.items():
+        console.print(f"{name:<16} {value}", highlight=False)
+
+
+def curve(steps: "list[Step]", duration_ms: int, width: int = 60) -> str:
+    """P(angry) + P(frustrated) over the recording as a line of blocks; a dot where nothing was heard."""
+    columns: list[list[float]] = [[] for _ in range(width)]
+    for step in steps:
+        if step.reading.abstained is None:
+            place = min(width - 1, width * step.reading.end_ms // max(1, duration_ms))
+            columns[place].append(step.reading.anger)
+    return "".join("▁▂▃▄▅▆▇█"[min(7, int(8 * max(column)))] if column else "·" for column in columns)

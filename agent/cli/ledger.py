@@ -1,0 +1,90 @@
+"""callmood calls, show, tail: the ledger and the live timeline in the terminal."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+_JSON = typer.Option("--json", help="JSON lines instead of text.")
+
+
+def folder() -> Path:
+    from ..config_sources import load
+
+    return Path(load().data).expanduser()
+
+
+def calls(
+    limit: Annotated[int, typer.Option(min=1, help="So many at the most.")] = 20,
+    as_json: Annotated[bool, _JSON] = False,
+) -> None:
+    """The calls in the ledger, newest first; those without an end are live, or were cut off."""
+    import msgspec
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..calls.history import History
+    from ..ledger.jsonl import milestones
+
+    history = History(milestones(folder()))
+    entries = [*history.unfinished(), *history.newest_first()][:limit]
+    if as_json:
+        for entry in entries:
+            typer.echo(msgspec.json.encode(entry).decode())
+        return
+    table = Table("call", "started", "outcome", "caller", "mood", box=None)
+    for entry in entries:
+        mood = entry["mood"]
+        table.add_row(
+            entry["callSid"],
+            str(entry["startedAt"] or "")[:19],
+            entry["outcome"] or "-",
+            entry["caller"] or "",
+            f"{mood['label']} {mood['score']:.2f}" if entry["outcome"] else "-",
+        )
+    Console().print(table)
+
+
+def show(
+    call: Annotated[str, typer.Argument(help="The call's id, or its end.")],
+    as_json: Annotated[bool, _JSON] = False,
+) -> None:
+    """One call's timeline from the ledger."""
+    from ..errors import CallmoodError
+    from ..ledger.jsonl import lines_of_call
+
+    lines = lines_of_call(folder(), call)
+    if not lines:
+        raise CallmoodError(f"the ledger has no call {call}: callmood calls lists those it has")
+    _print(lines, as_json=as_json)
+
+
+def tail(
+    call: Annotated[str, typer.Argument(help="Only this call (its id, or the id's end).")] = "",
+    as_json: Annotated[bool, _JSON] = False,
+) -> None:
+    """The timeline as it is written, until Ctrl-C."""
+    import trio
+
+    from ..ledger.jsonl import follow
+
+    async def main() -> None:
+        async for line in follow(folder(), call):
+            _print([line], as_json=as_json, with_call=not call)
+
+    trio.run(main)
+
+
+def _print(lines: list[bytes], *, as_json: bool, with_call: bool = False) -> None:
+    import msgspec
+    from rich.console import Console
+
+    from .printing import print_event
+
+    console = Console()
+    for line in lines:
+        if as_json:
+            typer.echo(line.decode())
+        else:
+            event: dict[str, Any] = msgspec.json.decode(line)
+            print_event(console, event, with_call=with_call)

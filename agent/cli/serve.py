@@ -1,0 +1,57 @@
+"""callmood serve: the service."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Default: PORT, or 3000. 0: a free one.")] = None,
+    config: Annotated[Path | None, typer.Option(help="Settings file; default config/callmood.toml.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes. Only 1 for now.")] = 1,
+    insecure: Annotated[bool, typer.Option(help="Accept Twilio requests without a signature.")] = False,
+) -> None:
+    """Run the service: prints `ready` and its URL when it listens."""
+    import trio
+
+    from ..config_sources import load
+    from ..errors import ConfigError
+    from ..logs import configure
+    from ..service import Ready, run_service, stop_on_signals
+
+    if workers != 1:
+        raise ConfigError("--workers above 1 is not built yet: start one process")
+    if config is not None and not config.is_file():
+        raise ConfigError(f"there is no file {config}: name a settings file")
+    settings = load(file=config)
+    if port is not None:
+        settings = replace(settings, port=port)
+    configure()
+
+    async def main() -> None:
+        stop = trio.Event()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stop_on_signals, stop, nursery.cancel_scope)
+
+            async def run(task_status: trio.TaskStatus[Ready] = trio.TASK_STATUS_IGNORED) -> None:
+                await run_service(settings, host=host, insecure=insecure, stop=stop, task_status=task_status)
+                nursery.cancel_scope.cancel()
+
+            ready: Ready = await nursery.start(run)
+            print(f"ready {ready.url}")
+            if not settings.token:
+                print(f"live  {ready.live_url}")
+            print(leaves(settings.engine, told=bool(settings.vapi_secret)), file=sys.stderr)
+            sys.stdout.flush()
+
+    trio.run(main)
+
+
+def leaves(engine: str, *, told: bool) -> str:
+    """What leaves this machine, in one sentence."""
+    voice = "No voice leaves this machine" if engine == "local" else f"Callers' voices are sent to {engine}"
+    return f"{voice}; {'notes about moods go to Vapi' if told else 'nothing is told to any assistant'}."

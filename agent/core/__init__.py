@@ -1,0 +1,1 @@
+"""Pure decisions: standard library and numpy only. No trio, no network, no clock; every function of its inputs."""

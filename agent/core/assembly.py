@@ -1,0 +1,68 @@
+"""From frames to sound: mu-law becomes samples, and what is missing becomes a gap, in order and on one media clock.
+
+Sequence numbers tell that something is missing, timestamps tell how much. A carrier's clock that runs on without a
+missing message is a pause; a clock that leaps absurdly is not believed beyond `MAX_GAP_MS`, so that no message can make
+us account for hours.
+"""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from . import mulaw
+from .audio import SAMPLES_PER_MS, Block, Gap, MediaFrame, PcmChunk
+
+MAX_GAP_MS = 10_000
+
+_JITTER_MS = 60
+"""Timestamps may wobble by this much without a message missing; contiguous frames are simply joined."""
+
+
+class Assembler:
+    """One call's frames in, chunks and gaps out; its output starts at 0 ms and leaves no hole and no overlap."""
+
+    def __init__(self) -> None:
+        self._line: int | None = None
+        self._sequence = 0
+        self._shift_ms = 0
+        self._end = 0
+
+    def push(self, block: Block, *, dropped: bool = False) -> Iterator[PcmChunk | Gap]:
+        """The sound of one block. `dropped`: since the last block we threw some away ourselves."""
+        pending = bytearray()
+        for frame in block.frames:
+            gap = self._gap_before(block.line, frame, len(pending), "dropped" if dropped else "lost")
+            if gap is not None:
+                if pending:
+                    yield self._chunk(pending, frame.heard_at)
+                yield gap
+                pending, dropped = bytearray(), False
+                self._end = (gap.start_ms + gap.ms) * SAMPLES_PER_MS
+            pending += frame.payload
+            self._sequence = frame.sequence
+        if pending:
+            yield self._chunk(pending, block.heard_at)
+
+    def _chunk(self, payload: bytearray, heard_at: float) -> PcmChunk:
+        chunk = PcmChunk(mulaw.decode(bytes(payload)), self._end // SAMPLES_PER_MS, heard_at)
+        self._end += len(payload)
+        return chunk
+
+    def _gap_before(
+        self, line: int, frame: MediaFrame, pending: int, missing_is: Literal["lost", "dropped"]
+    ) -> Gap | None:
+        """What is missing between what we have and this frame; moves our clock onto the carrier's where they differ."""
+        end_ms = (self._end + pending) // SAMPLES_PER_MS
+        if line != self._line:
+            # The first socket, or another took over: its clock starts anew, ours goes on.
+            self._line, self._shift_ms = line, end_ms - frame.media_ms
+            return None
+        ahead_ms = frame.media_ms + self._shift_ms - end_ms
+        skipped = frame.sequence - self._sequence > 1
+        if ahead_ms < -_JITTER_MS:
+            self._shift_ms -= ahead_ms
+        if ahead_ms <= (0 if skipped else _JITTER_MS):
+            return None
+        if ahead_ms > MAX_GAP_MS:
+            self._shift_ms -= ahead_ms - MAX_GAP_MS
+            ahead_ms = MAX_GAP_MS
+        return Gap(end_ms, ahead_ms, missing_is if skipped else "pause", frame.heard_at)

@@ -1,0 +1,86 @@
+"""Media time cut into blocks, whatever the chunks were.
+
+Sound arrives in chunks and gaps of any length. What analyses it wants equal steps: frames of 10 ms, ten to a block,
+so that numpy works on ten at once and the result is the same, to the last bit, however the sound was cut. Blocks are
+aligned to the first sound. A gap counts as zeros, and blocks that lie wholly inside a gap are skipped in one step, so
+that a carrier's clock leaping ahead by an hour costs nothing.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .audio import SAMPLES_PER_MS, Gap, PcmChunk
+
+FRAME_MS: Final = 10
+FRAMES_PER_BLOCK: Final = 10
+BLOCK_MS: Final = FRAME_MS * FRAMES_PER_BLOCK
+FRAME_SAMPLES: Final = FRAME_MS * SAMPLES_PER_MS
+BLOCK_SAMPLES: Final = BLOCK_MS * SAMPLES_PER_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One block of sound."""
+
+    samples: NDArray[np.float32]
+    """Shape (800,), full scale 1.0; zeros where sound is missing."""
+    missing_ms: int
+    """How much of the block never came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Whole blocks of which nothing came."""
+
+    blocks: int
+
+
+class BlockCutter:
+    """Sounds in, blocks out. Keeps less than one block."""
+
+    def __init__(self) -> None:
+        self._block = np.zeros(BLOCK_SAMPLES, dtype=np.float32)
+        self._filled = 0
+        self._missing = 0
+
+    def push(self, sound: PcmChunk | Gap) -> Iterator[Heard | Skipped]:
+        """The blocks this sound completes."""
+        if isinstance(sound, Gap):
+            yield from self._miss(max(0, sound.ms) * SAMPLES_PER_MS)
+            return
+        samples, at = sound.samples, 0
+        while at < len(samples):
+            take = min(BLOCK_SAMPLES - self._filled, len(samples) - at)
+            np.multiply(
+                samples[at : at + take], np.float32(1 / 32768), out=self._block[self._filled : self._filled + take]
+            )
+            at += take
+            self._filled += take
+            if self._filled == BLOCK_SAMPLES:
+                yield self._complete()
+
+    def _miss(self, count: int) -> Iterator[Heard | Skipped]:
+        if self._filled and count:
+            take = min(BLOCK_SAMPLES - self._filled, count)
+            self._miss_some(take)
+            count -= take
+            if self._filled == BLOCK_SAMPLES:
+                yield self._complete()
+        if count >= BLOCK_SAMPLES:
+            yield Skipped(count // BLOCK_SAMPLES)
+        self._miss_some(count % BLOCK_SAMPLES)
+
+    def _miss_some(self, count: int) -> None:
+        self._block[self._filled : self._filled + count] = 0
+        self._filled += count
+        self._missing += count
+
+    def _complete(self) -> Heard:
+        block = Heard(self._block, self._missing // SAMPLES_PER_MS)
+        self._block = np.zeros(BLOCK_SAMPLES, dtype=np.float32)
+        self._filled = self._missing = 0
+        return block

@@ -1,0 +1,1 @@
+"""What judges windows of speech; each in a folder or module of its own."""

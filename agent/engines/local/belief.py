@@ -1,0 +1,49 @@
+"""Evidence accumulated over a call.
+
+What one window says is weak, and overlaps what the last one said. Belief follows it within about half a second of
+speech, so that several windows must agree before an alarm, and fades while nobody speaks.
+"""
+
+import math
+from typing import Final
+
+from agent.core.emotion import Emotion
+
+from .baseline import Baseline
+from .features import Heard
+from .model import CENTRE, SPREAD, Vector, anger, evidence, probabilities, strongest
+
+_FOLLOWS_MS: Final = 500.0
+"""Speech after which belief has gone two thirds of the way to what the windows say."""
+_FADES_MS: Final = 15_000.0
+_AGREEING: Final = 2.0
+"""How much surer several agreeing windows are than one."""
+_ORDINARY: Final = evidence(CENTRE, CENTRE, SPREAD)
+"""The evidence of an ordinary voice: where belief starts, and what it fades to."""
+
+
+class Belief:
+    """One caller's."""
+
+    def __init__(self) -> None:
+        self._baseline = Baseline()
+        self._log_odds: Vector = _ORDINARY * _AGREEING
+        self.scores = probabilities(_ORDINARY)
+        """What the last window with speech says by itself, over LABELS."""
+
+    @property
+    def emotion(self) -> Emotion:
+        """What is believed by now."""
+        return strongest(probabilities(self._log_odds))
+
+    def fade(self, ms: int) -> None:
+        """So long without a voice."""
+        self._log_odds += (_ORDINARY * _AGREEING - self._log_odds) * -math.expm1(-ms / _FADES_MS)
+
+    def follow(self, heard: Heard, new_ms: int) -> None:
+        """Take in a window that brought so much speech that no window before it had."""
+        values = heard.values
+        window = evidence(values, *self._baseline.reference(values))
+        self._log_odds += (window * _AGREEING - self._log_odds) * -math.expm1(-new_ms / _FOLLOWS_MS)
+        self.scores = probabilities(window)
+        self._baseline.learn(values, new_ms / 1000, max(anger(self.scores), anger(probabilities(self._log_odds))))

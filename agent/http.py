@@ -1,0 +1,42 @@
+"""The one place that names the HTTP client.
+
+It is httpx2, the maintained line of httpx with the same API. The pool of httpx 0.28 loses a slot for good whenever
+Trio cancels a request that is still connecting, and cancel scopes are how patience works here (`HTTP/1.1` only for
+the same reason: HTTP/2 and cancellation do not get on in either line). One client per upstream, opened once and kept
+warm: making one costs tens of milliseconds, and a handshake with a control host more than the request itself.
+
+    from .http import client, httpx
+"""
+
+from typing import Any
+
+import httpx2 as httpx
+
+from . import __version__
+
+__all__ = ["USER_AGENT", "client", "httpx"]
+
+USER_AGENT = f"callmood/{__version__}"
+
+KEEPALIVE_S = 300.0
+"""How long an idle connection is kept. Calls are quiet for minutes, and the default of 5 s would make every update
+pay for a new handshake."""
+
+
+def client(**kwargs: Any) -> httpx.AsyncClient:
+    """A client for one upstream; keywords are those of `httpx.AsyncClient` and win over what is set here.
+
+    No timeout: callers write `with trio.move_on_after(...)`. No proxies or credentials from the environment, no
+    redirects: a control message or a secret goes where it was addressed, or nowhere.
+    """
+    defaults: dict[str, Any] = {
+        "http1": True,
+        "http2": False,
+        "limits": httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=KEEPALIVE_S),
+        "trust_env": False,
+        "follow_redirects": False,
+        "timeout": None,
+    }
+    headers = httpx.Headers({"User-Agent": USER_AGENT})
+    headers.update(kwargs.pop("headers", None))
+    return httpx.AsyncClient(headers=headers, **{**defaults, **kwargs})

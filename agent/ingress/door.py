@@ -1,0 +1,156 @@
+"""The one listening port. It looks at the first bytes of a connection and hands it on.
+
+`GET /audio-stream/…` is a caller's line and goes, with nothing read from it yet, to our own WebSocket code: Hypercorn would throw unread
+messages away when a peer leaves, buffer without bound, and hide close codes. Everything else is relayed to Hypercorn on
+a private unix socket, one request a connection: so every request's head passes here, is bounded in size and time, and
+carries the address it came from, while bodies of any length and endless answers flow through unseen.
+"""
+
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import structlog
+import trio
+
+from ..errors import ConfigError
+
+log = structlog.get_logger()
+
+MEDIA = b"GET /audio-stream/"
+HEAD_LIMIT = 32 * 1024
+"""Bytes of request line and headers."""
+MEDIA_HEAD_LIMIT = 8 * 1024
+HEAD_S = 10.0
+"""How long a head may take to arrive: a trickle of bytes holds no place."""
+PEEK_AGAIN_S = 0.02
+RELAYS = 512
+"""Requests in flight at once, event streams included."""
+PIECE = 64 * 1024
+
+_HOP_BY_HOP = (b"connection:", b"keep-alive:", b"proxy-connection:", b"upgrade:", b"te:")
+"""Headers between neighbours (RFC 9110, 7.6.1); the relay sends its own."""
+
+_GONE = (trio.BrokenResourceError, trio.ClosedResourceError, OSError)
+
+
+class Door:
+    """Hands connections on. `media` serves a line, given its head; `upstream` is the path of Hypercorn's socket."""
+
+    def __init__(self, media: Callable[[trio.SocketStream, bytes], Awaitable[None]], upstream: str) -> None:
+        self._media, self._upstream = media, upstream
+        self._relays = 0
+
+    async def answer(self, stream: trio.SocketStream) -> None:
+        """One connection. Whatever goes wrong with it stays with it."""
+        try:
+            seen = b""
+            with trio.move_on_after(HEAD_S):
+                seen = await peek(stream)
+            if seen.startswith(MEDIA):
+                await self._media(stream, seen)
+            elif seen:
+                await self._relay(stream)
+        except* _GONE:
+            pass
+        except* Exception as bugs:
+            log.error("door.failed", exc_info=bugs)
+        finally:
+            await trio.aclose_forcefully(stream)
+
+    async def _relay(self, stream: trio.SocketStream) -> None:
+        if self._relays >= RELAYS:
+            await refuse(stream, 503, "overloaded", "Too many requests are in flight: try again shortly.")
+            return
+        self._relays += 1
+        try:
+            await self._relay_request(stream)
+        finally:
+            self._relays -= 1
+
+    async def _relay_request(self, stream: trio.SocketStream) -> None:
+        head, rest = b"", b""
+        with trio.move_on_after(HEAD_S):
+            head, rest = await read_head(stream)
+        if not head:
+            await refuse(stream, 431, "head_too_large", "The request's head is too large, too slow or not HTTP/1.1.")
+            return
+        peer = stream.socket.getpeername()[0]
+        async with await trio.open_unix_socket(self._upstream) as upstream, trio.open_nursery() as nursery:
+            await upstream.send_all(rewritten(head, peer) + rest)
+            nursery.start_soon(pour, stream, upstream)
+            await pour(upstream, stream)
+            nursery.cancel_scope.cancel()
+
+
+async def peek(stream: trio.SocketStream) -> bytes:
+    """What has come, left where it is: a whole head where it is a line's, else the few bytes that tell it is not.
+
+    Empty: the peer left, or a line's head is too large. The last byte seen is waited past by looking again, because
+    what is only peeked at stays readable.
+    """
+    while True:
+        seen = await stream.socket.recv(MEDIA_HEAD_LIMIT, socket.MSG_PEEK)
+        if not seen or not (seen.startswith(MEDIA) or MEDIA.startswith(seen)) or b"\r\n\r\n" in seen:
+            return seen
+        if len(seen) == MEDIA_HEAD_LIMIT:
+            return b""
+        await trio.sleep(PEEK_AGAIN_S)
+
+
+async def read_head(stream: trio.SocketStream) -> tuple[bytes, bytes]:
+    """The head up to and with its empty line, and what came behind it; empty when there is no proper one."""
+    data = bytearray()
+    while len(data) <= HEAD_LIMIT:
+        piece = await stream.receive_some(4096)
+        if not piece:
+            break
+        searched = max(0, len(data) - 3)
+        data += piece
+        if (end := data.find(b"\r\n\r\n", searched)) >= 0:
+            head, rest = bytes(data[: end + 4]), bytes(data[end + 4 :])
+            return (head, rest) if head.split(b"\r\n", 1)[0].endswith((b" HTTP/1.1", b" HTTP/1.0")) else (b"", b"")
+    return b"", b""
+
+
+def rewritten(head: bytes, peer: str) -> bytes:
+    """The head as Hypercorn gets it: one request on this connection, and where it came from."""
+    line, *headers = head[:-4].split(b"\r\n")
+    kept = [header for header in headers if not header.lower().startswith(_HOP_BY_HOP)]
+    forwarded = [header.split(b":", 1)[1].strip() for header in kept if header.lower().startswith(b"x-forwarded-for:")]
+    kept = [header for header in kept if not header.lower().startswith(b"x-forwarded-for:")]
+    chain = b", ".join([*forwarded, peer.encode()])
+    return b"\r\n".join([line, *kept, b"X-Forwarded-For: " + chain, b"Connection: close", b"", b""])
+
+
+async def pour(source: trio.SocketStream, sink: trio.SocketStream) -> None:
+    """Copy until the source ends, and end the sink."""
+    with suppress(*_GONE):
+        while piece := await source.receive_some(PIECE):
+            await sink.send_all(piece)
+        await sink.send_eof()
+
+
+async def refuse(stream: trio.SocketStream, status: int, code: str, message: str) -> None:
+    """An answer of the door's own."""
+    body = f'{{"error":{{"code":"{code}","message":"{message}"}}}}'.encode()
+    head = (
+        f"HTTP/1.1 {status} Refused\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        "Connection: close\r\n\r\n"
+    )
+    with suppress(*_GONE), trio.move_on_after(1):
+        await stream.send_all(head.encode() + body)
+
+
+async def serve_door(
+    door: Door, *, host: str, port: int, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Listen until cancelled; reports the port, which matters where 0 asked for a free one. Raises ConfigError."""
+    try:
+        listeners = await trio.open_tcp_listeners(port, host=host, backlog=1024)
+    except OSError as error:
+        raise ConfigError(
+            f"port {port} on {host} cannot be listened on ({error.strerror}): choose another with --port and --host"
+        ) from None
+    task_status.started(listeners[0].socket.getsockname()[1])
+    await trio.serve_listeners(door.answer, listeners)

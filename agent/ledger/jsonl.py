@@ -1,0 +1,229 @@
+"""The timeline as files of JSON lines, written behind the calls' backs.
+
+Appending is putting a line into a bounded queue; one writer empties it every quarter of a second, in a thread, so that
+a slow disk costs no call any time and a killed process loses less than a second. When the disk stands still the oldest
+waiting lines give way and are counted. The file is rotated by size and the oldest files are removed.
+"""
+
+import mmap
+import os
+import stat
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import structlog
+import trio
+
+from ..errors import LedgerUnavailable
+from .memory import is_milestone
+
+log = structlog.get_logger()
+
+CURRENT = "timeline.jsonl"
+ROTATE_AT = 32 * 1024 * 1024
+"""Bytes."""
+FILES_KEPT = 16
+LINES_WAITING = 20_000
+WRITE_EVERY_S = 0.25
+LAST_WRITE_S = 2.0
+FOLLOW_EVERY_S = 0.2
+LINES_SHOWN = 20_000
+"""Lines of one call read back at the most: an hour of readings."""
+
+
+class JsonlLedger:
+    """Open it with `open_jsonl`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._waiting: deque[bytes] = deque()
+        self._appended = self._settled = 0
+        self._progress = trio.Event()
+        self._wanted = trio.Event()
+        self._fault: OSError | None = None
+        self._closed = False
+        self._disk = trio.CapacityLimiter(1)
+        self.dropped = 0
+        """Lines that gave way because the disk stood still."""
+
+    def append(self, call_sid: str, line: bytes) -> None:
+        self._waiting.append(line)
+        self._appended += 1
+        if len(self._waiting) > LINES_WAITING:
+            self._waiting.popleft()
+            self._settled += 1
+            self.dropped += 1
+
+    async def flush(self) -> None:
+        goal = self._appended
+        self._wanted.set()
+        while self._settled < goal:
+            if self._closed:
+                raise LedgerUnavailable("the ledger is closed already")
+            await self._progress.wait()
+            if self._fault is not None:
+                raise LedgerUnavailable(f"the ledger cannot be written ({self._fault.strerror}): check CALLMOOD_DATA")
+
+    async def write_behind(self) -> None:
+        """The writer: until cancelled, and once more then."""
+        try:
+            while True:
+                with trio.move_on_after(WRITE_EVERY_S):
+                    await self._wanted.wait()
+                self._wanted = trio.Event()
+                await self._write_waiting()
+        finally:
+            with trio.move_on_after(LAST_WRITE_S) as last:
+                last.shield = True
+                await self._write_waiting()
+            self._closed = True
+            self._progress.set()
+
+    async def _write_waiting(self) -> None:
+        batch = list(self._waiting)
+        self._waiting.clear()
+        if batch:
+            try:
+                await self._in_thread(partial(_append, self._folder, b"\n".join(batch) + b"\n"))
+                self._settled += len(batch)
+                self._fault = None
+            except OSError as fault:
+                if self._fault is None:
+                    log.error("ledger.unavailable", reason=fault.strerror)
+                self._fault = fault
+                self._put_back(batch)
+        self._progress.set()
+        self._progress = trio.Event()
+
+    def _put_back(self, batch: list[bytes]) -> None:
+        self._waiting.extendleft(reversed(batch))
+        while len(self._waiting) > LINES_WAITING:
+            self._waiting.popleft()
+            self._settled += 1
+            self.dropped += 1
+
+    async def timeline(self, call_sid: str) -> list[bytes]:
+        await self.flush()
+        return await self._read(partial(lines_of_call, self._folder, call_sid))
+
+    async def milestones(self) -> list[bytes]:
+        return await self._read(partial(milestones, self._folder))
+
+    async def _read(self, work: "partial[list[bytes]]") -> list[bytes]:
+        try:
+            return await trio.to_thread.run_sync(work, abandon_on_cancel=True)
+        except OSError as fault:
+            raise LedgerUnavailable(f"the ledger cannot be read ({fault.strerror}): check CALLMOOD_DATA") from None
+
+    async def _in_thread(self, work: "partial[None]") -> None:
+        await trio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._disk)
+
+
+@asynccontextmanager
+async def open_jsonl(folder: Path) -> AsyncIterator[JsonlLedger]:
+    """The ledger in a folder, which is made where it is missing. Raises LedgerUnavailable."""
+    try:
+        _make(folder)
+    except OSError as fault:
+        raise LedgerUnavailable(
+            f"the ledger's folder {folder} cannot be used ({fault.strerror}): set CALLMOOD_DATA to another"
+        ) from None
+    async with trio.open_nursery() as nursery:
+        ledger = JsonlLedger(folder)
+        nursery.start_soon(ledger.write_behind)
+        yield ledger
+        nursery.cancel_scope.cancel()
+
+
+def files(folder: Path) -> list[Path]:
+    """The files of the ledger, oldest first."""
+    return [*sorted(folder.glob("timeline-*.jsonl")), *([folder / CURRENT] if (folder / CURRENT).exists() else [])]
+
+
+def _make(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / CURRENT).open("ab"):
+        pass
+
+
+def _append(folder: Path, data: bytes) -> None:
+    """One write, or none: what was half written is taken off again."""
+    path = folder / CURRENT
+    if path.exists() and path.stat().st_size > ROTATE_AT:
+        path.rename(folder / f"timeline-{datetime.now(UTC):%Y%m%dT%H%M%S%f}.jsonl")
+        for old in files(folder)[:-FILES_KEPT]:
+            old.unlink()
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, stat.S_IRUSR | stat.S_IWUSR)
+    try:
+        before = os.fstat(descriptor).st_size
+        try:
+            written = 0
+            while written < len(data):
+                written += os.write(descriptor, data[written:])
+        except OSError:
+            os.ftruncate(descriptor, before)
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _lines_with(folder: Path, needle: bytes) -> Iterator[bytes]:
+    """The complete lines that hold a text, in order. Files that vanish meanwhile are passed over."""
+    for path in files(folder):
+        try:
+            with path.open("rb") as file:
+                if path.stat().st_size == 0:
+                    continue
+                with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                    at = data.find(needle)
+                    while at >= 0:
+                        start, end = data.rfind(b"\n", 0, at) + 1, data.find(b"\n", at)
+                        if end < 0:
+                            break
+                        yield data[start:end]
+                        at = data.find(needle, end)
+        except FileNotFoundError:
+            continue
+
+
+def lines_of_call(folder: Path, call_sid: str) -> list[bytes]:
+    """The lines of one call, named by its id or by the end of it."""
+    found: deque[bytes] = deque(_lines_with(folder, _of_call(call_sid)), maxlen=LINES_SHOWN)
+    return [line for line in found if b'"callSid":"' in line]
+
+
+def _of_call(call_sid: str) -> bytes:
+    return f'{call_sid}","event":'.encode()
+
+
+async def follow(folder: Path, call_sid: str = "") -> AsyncIterator[bytes]:
+    """Lines as they are written, of one call or of all, through rotations; for another process than the writer's."""
+    path, place, inode = folder / CURRENT, None, None
+    while True:
+        try:
+            status = path.stat()
+            if place is None:
+                place = status.st_size
+            elif status.st_ino != inode or status.st_size < place:
+                place = 0
+            inode = status.st_ino
+            with path.open("rb") as file:
+                file.seek(place)
+                data = file.read(ROTATE_AT)
+        except FileNotFoundError:
+            place, data = 0, b""
+        whole = data[: data.rfind(b"\n") + 1]
+        place += len(whole)
+        for line in whole.splitlines():
+            if _of_call(call_sid) in line or not call_sid:
+                yield line
+        await trio.sleep(FOLLOW_EVERY_S)
+
+
+def milestones(folder: Path) -> list[bytes]:
+    """The first and last line of every call."""
+    return [line for line in _lines_with(folder, b'"event":"call.') if is_milestone(line)]

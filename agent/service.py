@@ -1,0 +1,109 @@
+"""The root: opens ledger and engine, opens the call directory, and serves the door inside it.
+
+The server is a child of the service, and a call is not a child of its socket. On shutdown the directory drains while
+the door stays open, because the ends of calls come in through it.
+"""
+
+import secrets
+import signal
+import tempfile
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import structlog
+import trio
+from hypercorn.config import Config
+from hypercorn.trio import serve as serve_http
+
+from . import http, wiring
+from .calls.directory import CallDirectory, open_directory
+from .calls.history import History
+from .errors import ConfigError
+from .ingress.door import Door, serve_door
+from .ingress.media import MediaLines
+from .settings import Settings, check_built
+from .web.access import Access
+from .web.app import create_app
+from .web.house import House
+from .web.metrics import Metrics
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A service that listens."""
+
+    url: str
+    token: str
+    directory: CallDirectory
+
+    @property
+    def live_url(self) -> str:
+        return f"{self.url}/live?token={self.token}"
+
+
+async def run_service(
+    settings: Settings,
+    *,
+    host: str = "127.0.0.1",
+    insecure: bool = False,
+    stop: trio.Event | None = None,
+    task_status: trio.TaskStatus[Ready] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve until `stop` is set, then drain. Raises ConfigError when these settings cannot be served."""
+    check_built(settings)
+    if not settings.twilio_auth_token and not insecure:
+        raise ConfigError("TWILIO_AUTH_TOKEN is not set: set it, or start with --insecure to accept unsigned requests")
+    stop = trio.Event() if stop is None else stop
+    token = settings.token.reveal() or secrets.token_urlsafe(24)
+    async with wiring.ledger(settings) as ledger, http.client() as client:
+        vapi = wiring.vapi(settings, client)
+        async with open_directory(wiring.engine(settings), vapi, ledger, settings) as directory:
+            history, metrics = History(await ledger.milestones()), Metrics(directory)
+            directory.broadcast.listen(history.note)
+            directory.broadcast.listen(metrics.note)
+            signature = wiring.signature(settings)
+            access = Access(token, settings.webhook_url)
+            app = create_app(House(settings, directory, history, ledger, vapi, signature, access, metrics))
+            with tempfile.TemporaryDirectory(prefix="callmood-") as folder:
+                upstream = str(Path(folder) / "http.sock")
+                door = Door(MediaLines(directory, signature).serve, upstream)
+                async with trio.open_nursery() as server:
+                    web_stop = trio.Event()
+                    await server.start(partial(serve_http, app, web_config(upstream), shutdown_trigger=web_stop.wait))
+                    port = await server.start(partial(serve_door, door, host=host, port=settings.port))
+                    task_status.started(Ready(f"http://{bracketed(host)}:{port}", token, directory))
+                    await stop.wait()
+                    await directory.drain()
+                    web_stop.set()
+                    server.cancel_scope.deadline = trio.current_time() + 1.0
+
+
+def web_config(upstream: str) -> Config:
+    """Hypercorn on the private socket."""
+    config = Config()
+    config.bind = [f"unix:{upstream}"]
+    config.accesslog = None
+    config.errorlog = None
+    config.graceful_timeout = 0.5
+    config.keep_alive_timeout = 5
+    config.h11_max_incomplete_size = 64 * 1024
+    return config
+
+
+def bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+async def stop_on_signals(stop: trio.Event, quick: trio.CancelScope) -> None:
+    """The first SIGTERM or SIGINT asks to drain; the second ends at once."""
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for number in signals:
+            if stop.is_set():
+                log.warning("service.stopping_at_once", signal=number)
+                quick.cancel()
+                return
+            log.info("service.draining", signal=number)
+            stop.set()

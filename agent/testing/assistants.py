@@ -1,0 +1,100 @@
+"""An assistant that remembers what it was told, and fails when told to."""
+
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import trio
+
+from ..core.context import ContextUpdate
+from ..errors import AssistantRefused, AssistantUnavailable, CallGone
+from .faults import Fault, FaultPlan
+
+KEEP_TOLD = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One update that was accepted."""
+
+    call_sid: str
+    update: ContextUpdate
+    at: float
+    """Loop time."""
+
+
+class RecordingSession:
+    """One call's way to it."""
+
+    def __init__(self, assistant: "RecordingAssistant", call_sid: str) -> None:
+        self._assistant = assistant
+        self._call_sid = call_sid
+
+    async def tell(self, update: ContextUpdate) -> None:
+        await trio.lowlevel.checkpoint()
+        await self._assistant.accept(self._call_sid, update)
+
+
+class RecordingAssistant:
+    """Shared by many calls. Faults: `stall`, `delay`, `unavailable`, `refused`, `gone`, `crash`, `refuse_open`."""
+
+    def __init__(self, *, name: str = "recording") -> None:
+        self.name = name
+        self.told: deque[Told] = deque(maxlen=KEEP_TOLD)
+        self.attempts = 0
+        """Updates offered, accepted or not."""
+        self._arrived = trio.Event()
+        self._faults = FaultPlan("stall", "delay", "unavailable", "refused", "gone", "crash", "refuse_open")
+
+    @property
+    def fault(self) -> Fault | None:
+        """Suffered from now on; None: recovered."""
+        return self._faults.fault
+
+    @fault.setter
+    def fault(self, fault: Fault | None) -> None:
+        self._faults.fault = fault
+
+    @asynccontextmanager
+    async def open(self, call_sid: str) -> AsyncIterator[RecordingSession]:
+        await trio.lowlevel.checkpoint()
+        if fault := self._faults.take("refuse_open"):
+            raise AssistantUnavailable("The recording assistant does not open.", retry_after=fault.retry_after)
+        yield RecordingSession(self, call_sid)
+
+    async def wait_for(self, predicate: Callable[[Told], bool]) -> Told:
+        """The first update told, past or to come, for which it holds."""
+        while True:
+            arrived = self._arrived
+            for told in self.told:
+                if predicate(told):
+                    return told
+            await arrived.wait()
+
+    async def accept(self, call_sid: str, update: ContextUpdate) -> None:
+        """Suffer the fault of the day, or remember the update."""
+        self.attempts += 1
+        fault = self._faults.take("stall", "delay", "unavailable", "refused", "gone", "crash")
+        await _suffer(fault)
+        self.told.append(Told(call_sid, update, trio.current_time()))
+        self._arrived.set()
+        self._arrived = trio.Event()
+
+
+async def _suffer(fault: Fault | None) -> None:
+    if fault is None:
+        return
+    match fault.kind:
+        case "stall":
+            await trio.sleep_forever()
+        case "delay":
+            await trio.sleep(fault.seconds)
+        case "unavailable":
+            raise AssistantUnavailable("The recording assistant does not answer.", retry_after=fault.retry_after)
+        case "refused":
+            raise AssistantRefused("The recording assistant refuses.")
+        case "gone":
+            raise CallGone("The call ended at the recording assistant.")
+        case _:
+            raise RuntimeError("the recording assistant crashes")

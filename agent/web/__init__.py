@@ -1,0 +1,1 @@
+"""Webhooks, pages and streams of events: everything on the port that is not a caller's line."""

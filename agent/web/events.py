@@ -1,0 +1,113 @@
+"""The timeline as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html).
+
+Over all calls an event's id is `epoch-number`, and a watcher who comes back is given what is still kept of what it
+missed. Over one call the id is the event's place in that call, and everything before is read from the ledger first.
+"""
+
+import re
+from collections.abc import AsyncIterator
+
+import msgspec
+import trio
+from quart import Blueprint, Response, request
+
+from ..calls.broadcast import Broadcast, Shown
+from ..errors import BadRequest
+from .house import House, house
+from .listing import find
+
+routes = Blueprint("events", __name__)
+
+KEEPALIVE_S = 15.0
+SUMMARY_EVERY_S = 1.0
+
+_encode = msgspec.json.Encoder().encode
+
+
+@routes.get("/events")
+async def events() -> Response:
+    """Every event of every call; `?call=` one call from its beginning; `?view=summary` the calls that changed."""
+    rooms = house()
+    rooms.access.require(request.headers, request.cookies)
+    if rooms.directory.broadcast.full:
+        raise BadRequest("Too many are watching already.", status=503, code="overloaded")
+    view, call_sid = request.args.get("view"), request.args.get("call")
+    if view not in (None, "summary"):
+        raise BadRequest("view must be summary, or left out.")
+    last = request.headers.get("Last-Event-ID", "")
+    if view == "summary":
+        stream = _summaries(rooms)
+    elif call_sid is not None:
+        find(call_sid)
+        stream = _one_call(rooms, call_sid, last)
+    else:
+        stream = _all_calls(rooms.directory.broadcast, last)
+    response = Response(stream, content_type="text/event-stream")
+    response.headers["X-Accel-Buffering"] = "no"
+    response.timeout = None  # or it would be cut off after a minute
+    return response
+
+
+async def _all_calls(broadcast: Broadcast, last: str) -> AsyncIterator[bytes]:
+    yield b": watching\n\n"
+    epoch, _, number = last.partition("-")
+    with broadcast.watch() as inbox:
+        if epoch == broadcast.epoch and number.isdigit():
+            for shown in broadcast.since(int(number)):
+                yield _event(f"{broadcast.epoch}-{shown.number}", shown.line)
+        while True:
+            shown_now = await _next(inbox)
+            yield b": \n\n" if shown_now is None else _event(f"{broadcast.epoch}-{shown_now.number}", shown_now.line)
+
+
+async def _one_call(rooms: House, call_sid: str, last: str) -> AsyncIterator[bytes]:
+    yield b": watching\n\n"
+    seen = int(last) if re.fullmatch(r"\d{1,9}", last, re.ASCII) else 0
+    with rooms.directory.broadcast.watch() as inbox:
+        past = await rooms.ledger.timeline(call_sid)
+        for place, line in enumerate(past, 1):
+            if place > seen:
+                yield _event(str(place), line)
+        seen = max(seen, len(past))
+        while True:
+            shown = await _next(inbox)
+            if shown is None:
+                yield b": \n\n"
+            elif shown.call_sid == call_sid and shown.ordinal > seen:
+                yield _event(str(shown.ordinal), shown.line)
+
+
+async def _summaries(rooms: House) -> AsyncIterator[bytes]:
+    changed = {call.call_sid for call in rooms.directory}
+    with rooms.directory.broadcast.watch() as inbox:
+        while True:
+            entries = [
+                call.entry() if (call := rooms.directory.find(sid)) is not None else rooms.history.find(sid)
+                for sid in changed
+            ]
+            yield b"data: " + _encode({"calls": [entry for entry in entries if entry is not None]}) + b"\n\n"
+            changed = set()
+            while not changed:
+                await trio.sleep(SUMMARY_EVERY_S)
+                changed = _taken(inbox)
+
+
+def _taken(inbox: "trio.MemoryReceiveChannel[Shown]") -> set[str]:
+    """The calls of all events that wait."""
+    changed = set()
+    try:
+        while True:
+            changed.add(inbox.receive_nowait().call_sid)
+    except trio.WouldBlock:
+        return changed
+
+
+async def _next(inbox: "trio.MemoryReceiveChannel[Shown]") -> Shown | None:
+    """The next event; None when a sign of life is due. No scope is left open across a yield."""
+    with trio.move_on_after(KEEPALIVE_S):
+        return await inbox.receive()
+    return None
+
+
+def _event(number: str, line: bytes) -> bytes:
+    return b"id: " + number.encode() + b"\ndata: " + line + b"\n\n"

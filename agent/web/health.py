@@ -1,0 +1,26 @@
+"""Alive, ready, and the numbers. Open to everyone: nothing here tells of a call."""
+
+from quart import Blueprint, Response
+
+from .house import house
+from .replies import json_reply
+
+routes = Blueprint("health", __name__)
+
+
+@routes.get("/healthz")
+async def alive() -> Response:
+    return json_reply({"status": "ok"})
+
+
+@routes.get("/readyz")
+async def ready() -> Response:
+    """503 while draining or full: a balancer should send the next call elsewhere."""
+    directory = house().directory
+    status = "draining" if directory.draining else "full" if directory.full else "ready"
+    return json_reply({"status": status}, 200 if status == "ready" else 503)
+
+
+@routes.get("/metrics")
+async def metrics() -> Response:
+    return Response(house().metrics.page(), content_type="text/plain; version=0.0.4; charset=utf-8")

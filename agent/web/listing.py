@@ -1,0 +1,67 @@
+"""The calls as JSON: those that live and those there have been."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from quart import Blueprint, Response, request
+
+from ..errors import BadRequest
+from .house import house
+from .replies import json_reply
+
+routes = Blueprint("listing", __name__)
+
+DEFAULT_LIMIT, LARGEST_LIMIT = 100, 1000
+
+
+@routes.get("/calls")
+async def calls() -> Response:
+    """Newest first. `?state=live|ended`, `?limit=`, `?before=` (a callSid of the list, or an ISO 8601 instant)."""
+    house().access.require(request.headers, request.cookies)
+    state, limit, before = request.args.get("state"), request.args.get("limit"), request.args.get("before")
+    if state not in (None, "live", "ended"):
+        raise BadRequest("state must be live or ended.")
+    if limit is not None and not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= LARGEST_LIMIT):
+        raise BadRequest(f"limit must be a number from 1 to {LARGEST_LIMIT}.")
+    entries = everything(state)
+    if before is not None:
+        entries = _before(entries, before)
+    return json_reply({"calls": entries[: int(limit or DEFAULT_LIMIT)]})
+
+
+@routes.get("/calls/<call_sid>")
+async def call(call_sid: str) -> Response:
+    house().access.require(request.headers, request.cookies)
+    entry = find(call_sid)
+    lines = await house().ledger.timeline(call_sid)
+    return json_reply({**entry, "timeline": [msgspec.Raw(line) for line in lines]})
+
+
+def everything(state: str | None = None) -> list[dict[str, Any]]:
+    """The calls' entries, newest first."""
+    live = [] if state == "ended" else [call.entry() for call in house().directory]
+    ended = [] if state == "live" else house().history.newest_first()
+    return sorted([*live, *ended], key=lambda entry: entry["startedAt"] or "", reverse=True)
+
+
+def find(call_sid: str) -> dict[str, Any]:
+    """One call's entry. Raises BadRequest 404."""
+    live = house().directory.find(call_sid)
+    entry = live.entry() if live is not None else house().history.find(call_sid)
+    if entry is None:
+        raise BadRequest("No such call.", status=404, code="not_found")
+    return entry
+
+
+def _before(entries: list[dict[str, Any]], before: str) -> list[dict[str, Any]]:
+    for place, entry in enumerate(entries):
+        if entry["callSid"] == before:
+            return entries[place + 1 :]
+    try:
+        moment = datetime.fromisoformat(before)
+    except ValueError:
+        raise BadRequest("before must be a callSid of this list or an ISO 8601 instant.") from None
+    if moment.tzinfo is None:
+        raise BadRequest("before must be an instant with its offset, like 2026-01-31T12:00:00Z.")
+    return [entry for entry in entries if entry["startedAt"] and datetime.fromisoformat(entry["startedAt"]) < moment]

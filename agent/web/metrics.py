@@ -1,0 +1,56 @@
+"""Prometheus: counted from the timeline's events, so that no actor knows it is measured. Never a label per call."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from ..calls.directory import CallDirectory
+
+_LATENCY_S = (0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.0, 5.0)
+
+
+class Metrics:
+    """This service's numbers. `note` is told of every event of every call."""
+
+    def __init__(self, directory: CallDirectory) -> None:
+        self._registry = registry = CollectorRegistry()
+        live = Gauge("callmood_calls_live", "Calls being served now.", registry=registry)
+        live.set_function(lambda: len(directory))
+        draining = Gauge("callmood_draining", "1 while no new calls are taken.", registry=registry)
+        draining.set_function(lambda: float(directory.draining))
+        self._events = Counter("callmood_events", "Timeline events by name.", ["event"], registry=registry)
+        self._ended = Counter("callmood_calls_ended", "Calls ended, by outcome.", ["outcome"], registry=registry)
+        self._readings = Counter(
+            "callmood_readings", "Readings by source and why they were refused.", ["source", "gated"], registry=registry
+        )
+        self._gaps = Counter("callmood_audio_missing_ms", "Audio missing, by cause.", ["cause"], registry=registry)
+        self._latency = Histogram(
+            "callmood_update_latency_seconds",
+            "From the last sample of the deciding window being heard to the update being sent.",
+            buckets=_LATENCY_S,
+            registry=registry,
+        )
+        self._refused = Counter("callmood_refused", "Requests refused, by code.", ["code"], registry=registry)
+        self._vapi = Counter("callmood_vapi_messages", "Server messages of Vapi.", ["handled"], registry=registry)
+
+    def note(self, event: Mapping[str, Any]) -> None:
+        name = event["event"]
+        self._events.labels(name).inc()
+        if name == "audio.chunk":
+            self._readings.labels(event["source"], event.get("gated", "")).inc()
+        elif name == "audio.gap":
+            self._gaps.labels(event["cause"]).inc(event["ms"])
+        elif name == "context.updated":
+            self._latency.observe(max(0.0, event["latencyMs"] / 1000))
+        elif name == "call.ended":
+            self._ended.labels(event["outcome"]).inc()
+
+    def refused(self, code: str) -> None:
+        self._refused.labels(code).inc()
+
+    def vapi_message(self, *, handled: bool) -> None:
+        self._vapi.labels("yes" if handled else "no").inc()
+
+    def page(self) -> bytes:
+        return generate_latest(self._registry)

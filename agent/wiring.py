@@ -1,0 +1,33 @@
+"""Names in the settings become objects here; no other module knows every provider."""
+
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+from .assistants.vapi import VapiControl
+from .engines.local import LocalEngine
+from .http import httpx
+from .ledger.jsonl import JsonlLedger, open_jsonl
+from .ports import Engine
+from .settings import Settings
+from .telephony.signature import SignatureCheck
+
+
+def engine(settings: Settings) -> Engine:
+    """The engine that judges windows; `check_built` has refused the names that are not here."""
+    return {"local": LocalEngine}[settings.engine]()
+
+
+def vapi(settings: Settings, client: httpx.AsyncClient) -> VapiControl:
+    return VapiControl(
+        client, public_key=settings.vapi_public_key.reveal(), extra_hosts=frozenset(settings.vapi_control_hosts)
+    )
+
+
+def signature(settings: Settings) -> SignatureCheck:
+    """Twilio's signatures; without an auth token everything is accepted, which `serve` allows only on demand."""
+    token = settings.twilio_auth_token.reveal() or None
+    return SignatureCheck(token, settings.webhook_url.rstrip("/") or None)
+
+
+def ledger(settings: Settings) -> AbstractAsyncContextManager[JsonlLedger]:
+    return open_jsonl(Path(settings.data).expanduser())
