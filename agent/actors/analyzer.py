@@ -100,7 +100,12 @@ class Analyzer:
                 opening.deadline = inf
                 with self._ear.lent_to(session):
                     async for window in windows:
-                        await readings.send(Heard(await self._read(session, window)))
+                        try:
+                            reading = await self._read(session, window)
+                        except (EngineUnavailable, EngineRefused):
+                            await readings.send(Heard(failed(window)))
+                            raise
+                        await readings.send(Heard(reading))
                     return
         raise EngineUnavailable("it did not open in time")
 

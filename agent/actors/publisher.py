@@ -6,6 +6,8 @@ sentence.
 """
 
 from collections.abc import Callable
+from contextlib import AsyncExitStack
+from functools import partial
 
 import structlog
 import trio
@@ -14,6 +16,7 @@ from ..core.context import ContextUpdate
 from ..errors import AssistantRefused, AssistantUnavailable, CallGone
 from ..ports import Assistant, AssistantSession, Timeline
 from .channels import Inbox
+from .supervision import keep_running
 
 log = structlog.get_logger()
 
@@ -37,23 +40,42 @@ class Publisher:
     ) -> None:
         self._assistant, self._call_sid, self._timeline = assistant, call_sid, timeline
         self._patience_s, self._heard_ms = patience_s, heard_ms
+        self._pending: ContextUpdate | None = None
 
     async def run(self, updates: Inbox[ContextUpdate]) -> None:
-        """Tell the assistant until the updates end."""
-        async with self._assistant.open(self._call_sid) as session:
+        """Tell the assistant until the updates end, through every outage of its platform."""
+        await keep_running(
+            partial(self._attempt, updates),
+            partial(self._without_assistant, updates),
+            outages=(AssistantUnavailable,),
+            final=(AssistantRefused, CallGone),
+            note=self._note,
+        )
+
+    async def _attempt(self, updates: Inbox[ContextUpdate]) -> None:
+        async with AsyncExitStack() as stack:
             try:
-                async for update in updates:
-                    await self._publish(session, update, updates)
-            except CallGone as gone:
-                self._failed(f"the assistant's call is over: {gone}", will_retry=False)
-        async for _ in updates:
-            pass
+                session = await stack.enter_async_context(self._assistant.open(self._call_sid))
+            except Exception as fault:
+                raise as_assistant_error(fault) from fault
+            if self._pending is not None:
+                await self._publish(session, self._pending, updates)
+            async for update in updates:
+                await self._publish(session, update, updates)
+
+    async def _without_assistant(self, updates: Inbox[ContextUpdate]) -> None:
+        """Keep the latest for when there is one again."""
+        async for update in updates:
+            self._pending = update if self._pending is None else without_interruption(update)
+
+    def _note(self, outage: Exception) -> None:
+        self._failed(str(outage), will_retry=isinstance(outage, AssistantUnavailable))
 
     async def _publish(self, session: AssistantSession, update: ContextUpdate, updates: Inbox[ContextUpdate]) -> None:
         """One update, until it or a newer one has been accepted or given up."""
-        failures = 0
+        failures, self._pending = 0, None
         while True:
-            trouble = await self._attempt(session, update)
+            trouble = await self._say_and_tell(session, update)
             if trouble is None:
                 return
             if isinstance(trouble, CallGone):
@@ -70,11 +92,11 @@ class Publisher:
                     newer = await updates.receive()
                 except trio.EndOfChannel:
                     # The call is wrapping up: one last try with what is left of its grace.
-                    await self._attempt(session, update)
+                    await self._say_and_tell(session, update)
                     return
                 update, failures = newer.replacing(update), 0
 
-    async def _attempt(self, session: AssistantSession, update: ContextUpdate) -> Exception | None:
+    async def _say_and_tell(self, session: AssistantSession, update: ContextUpdate) -> Exception | None:
         async with trio.open_nursery() as nursery:
             if update.say is not None:
                 nursery.start_soon(self._interrupt, session, update.say)
@@ -86,8 +108,8 @@ class Publisher:
         with trio.move_on_after(self._patience_s):
             try:
                 await session.tell(update)
-            except (AssistantUnavailable, AssistantRefused, CallGone) as trouble:
-                return trouble  # as a value: the nursery around us would wrap what is raised
+            except Exception as fault:
+                return as_assistant_error(fault)  # as a value: the nursery around us would wrap what is raised
             self._timeline.record(
                 "context.updated",
                 dominantEmotion=update.mood.emotion.label,
@@ -105,8 +127,8 @@ class Publisher:
         with trio.move_on_after(self._patience_s) as patience:
             try:
                 await session.cut_off(sentence)
-            except (AssistantUnavailable, AssistantRefused, CallGone) as trouble:
-                self._failed(f"interruption: {trouble}", will_retry=False)
+            except Exception as fault:
+                self._failed(f"interruption: {as_assistant_error(fault)}", will_retry=False)
                 return
             self._timeline.record("tts.cancelled", reason="emotion_escalation", heardMs=heard_ms)
         if patience.cancelled_caught:
@@ -114,6 +136,14 @@ class Publisher:
 
     def _failed(self, reason: str, *, will_retry: bool) -> None:
         self._timeline.record("context.failed", reason=reason, willRetry=will_retry)
+
+
+def as_assistant_error(fault: Exception) -> AssistantUnavailable | AssistantRefused | CallGone:
+    """What an assistant's exception means to us. Its text is not repeated: it may hold the conversation."""
+    if isinstance(fault, AssistantUnavailable | AssistantRefused | CallGone):
+        return fault
+    log.error("assistant.failed", exc_info=fault)
+    return AssistantUnavailable(f"it failed with {type(fault).__name__}")
 
 
 def without_interruption(update: ContextUpdate) -> ContextUpdate:

@@ -36,12 +36,12 @@ async def run_call(call: Call, engine: Engine, assistant: Assistant, ledger: Led
     publisher = Publisher(
         assistant, call.call_sid, call.timeline, patience_s=settings.publisher_patience_s, heard_ms=call.heard_ms
     )
+
+    def dropped() -> int:
+        return call.mailbox.dropped + frames_out.dropped
+
     async with trio.open_nursery() as attendants:
-        attendants.start_soon(
-            partial(
-                beat, ledger, drops=lambda: call.mailbox.dropped + frames_out.dropped, every_s=settings.checkpoint_s
-            )
-        )
+        attendants.start_soon(partial(beat, ledger, drops=dropped, every_s=settings.checkpoint_s))
         async with trio.open_nursery() as pipeline:
             pipeline.start_soon(
                 partial(
@@ -67,7 +67,7 @@ async def run_call(call: Call, engine: Engine, assistant: Assistant, ledger: Led
                 )
             )
             pipeline.start_soon(publisher.run, updates)
-            await decode(frames, windows_out, ear=ear, timeline=call.timeline, dropped=lambda: frames_out.dropped)
+            await decode(frames, windows_out, ear=ear, timeline=call.timeline, dropped=dropped)
             # The line has ended: the rest has this long to finish what is queued.
             call.readings.close()
             pipeline.cancel_scope.deadline = trio.current_time() + settings.wrap_up_s

@@ -1,9 +1,10 @@
 """The one listening port. It looks at the first bytes of a connection and hands it on.
 
-`GET /audio-stream/…` is a caller's line and goes, with nothing read from it yet, to our own WebSocket code: Hypercorn would throw unread
-messages away when a peer leaves, buffer without bound, and hide close codes. Everything else is relayed to Hypercorn on
-a private unix socket, one request a connection: so every request's head passes here, is bounded in size and time, and
-carries the address it came from, while bodies of any length and endless answers flow through unseen.
+`GET /audio-stream/…` is a caller's line and goes, with nothing read from it yet, to our own WebSocket code: Hypercorn
+would throw unread messages away when a peer leaves, buffer without bound, and hide close codes. Everything else is
+relayed to Hypercorn on a private unix socket, one request a connection: so every request's head passes here, is bounded
+in size and time, and carries the address it came from, while bodies of any length and endless answers flow through
+unseen.
 """
 
 import socket

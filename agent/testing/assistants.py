@@ -16,10 +16,11 @@ KEEP_TOLD = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One update that was accepted."""
+    """One thing that was accepted."""
 
     call_sid: str
-    update: ContextUpdate
+    what: ContextUpdate | str
+    """A note, or the sentence of an interruption."""
     at: float
     """Loop time."""
 
@@ -32,8 +33,10 @@ class RecordingSession:
         self._call_sid = call_sid
 
     async def tell(self, update: ContextUpdate) -> None:
-        await trio.lowlevel.checkpoint()
         await self._assistant.accept(self._call_sid, update)
+
+    async def cut_off(self, sentence: str) -> None:
+        await self._assistant.accept(self._call_sid, sentence)
 
 
 class RecordingAssistant:
@@ -72,12 +75,13 @@ class RecordingAssistant:
                     return told
             await arrived.wait()
 
-    async def accept(self, call_sid: str, update: ContextUpdate) -> None:
-        """Suffer the fault of the day, or remember the update."""
+    async def accept(self, call_sid: str, what: ContextUpdate | str) -> None:
+        """Suffer the fault of the day, or remember what was said."""
+        await trio.lowlevel.checkpoint()
         self.attempts += 1
         fault = self._faults.take("stall", "delay", "unavailable", "refused", "gone", "crash")
         await _suffer(fault)
-        self.told.append(Told(call_sid, update, trio.current_time()))
+        self.told.append(Told(call_sid, what, trio.current_time()))
         self._arrived.set()
         self._arrived = trio.Event()
 

@@ -76,16 +76,21 @@ class ClientSocket:
 
     async def send(self, event: Event) -> bool:
         """Whether it could be sent. Both ends may close at any time, so that it cannot is no exception."""
-        async with self._sending:
+        try:
+            self._sending.acquire_nowait()  # without the schedule point of `acquire`: this runs for every frame
+        except trio.WouldBlock:
+            await self._sending.acquire()
+        try:
             if self.closed is not None:
                 return False
-            try:
-                await self._stream.send_all(self._protocol.send(event))
-            except LocalProtocolError:
-                return False  # the closing handshake has begun
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
-                self.closed = Closed(1006, "", "server")
-                return False
+            await self._stream.send_all(self._protocol.send(event))
+        except LocalProtocolError:
+            return False  # the closing handshake has begun
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            self.closed = Closed(1006, "", "server")
+            return False
+        finally:
+            self._sending.release()
         return True
 
     async def messages(self) -> AsyncIterator[str | bytes]:

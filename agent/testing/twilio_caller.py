@@ -48,7 +48,7 @@ class Placed:
     plan: StreamPlan | None
     """The stream to open; None when the TwiML asks for none of the server's."""
     error: str | None = None
-    """Why the caller hears an application error instead, in one sentence."""
+    """Why the caller hears an application error instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class CallResult:
 
     @property
     def ok(self) -> bool:
-        """Answered with TwiML, and no stream refused or broken off by the server."""
+        """Answered with TwiML, and the stream neither refused nor broken off by the server."""
         return self.error is None and (self.closed is None or self.closed.by == "caller" or self.closed.code == 1000)
 
 
@@ -126,8 +126,7 @@ class TwilioCaller:
         """Open the stream, say `connected` and `start` (unless not to `greet`), and hang up at the end of the block.
 
         Raises HandshakeRefused. What the block itself raises comes in a group."""
-        url = self._requests.stream_url(plan.url)
-        target, headers = self._requests.upgrade(url)
+        target, headers = self._requests.upgrade(url := self._requests.stream_url(plan.url))
         async with open_socket(self.server, target, host=url.netloc, headers=headers) as socket:
             stream = CallerStream(socket, self.who, plan, pace or Pace())
             async with trio.open_nursery() as nursery:

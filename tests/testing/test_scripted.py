@@ -1,10 +1,12 @@
 """The engine, assistant and line that follow a script; their clock jumps."""
 
+from functools import partial
+
 import pytest
 import trio
 import trio.testing
 
-from agent.core.audio import Block, Gap, Window
+from agent.core.audio import Gap, MediaFrame, Window
 from agent.core.context import ContextUpdate
 from agent.core.emotion import NEUTRAL, Emotion, Mood, Trend
 from agent.errors import AssistantRefused, AssistantUnavailable, CallGone, EngineRefused, EngineUnavailable
@@ -106,8 +108,10 @@ async def test_an_assistant_remembers_what_it_was_told_and_when(autojump_clock: 
     await trio.sleep(4)
     async with plain.open("CA1") as session:
         await session.tell(update())
+        await session.cut_off("One moment.")
+    assert [told.what for told in assistant.told] == [update(), "One moment."]
     told = await assistant.wait_for(lambda told: told.call_sid == "CA1")
-    assert (told.update, told.at) == (update(), 4)
+    assert (told.what, told.at) == (update(), 4)
 
 
 @pytest.mark.parametrize(
@@ -147,63 +151,60 @@ class Box:
 
     def __init__(self, takes: bool = True) -> None:
         self.takes = takes
-        self.blocks: list[Block] = []
+        self.frames: list[MediaFrame] = []
         self.ends: list[Line] = []
 
     def connect(self, line: Line, serial: int) -> bool:
         return self.takes
 
-    def deliver(self, line: Line, block: Block) -> None:
-        self.blocks.append(block)
+    def hear(self, line: Line, frame: MediaFrame) -> None:
+        self.frames.append(frame)
 
     def disconnect(self, line: Line) -> bool:
         self.ends.append(line)
         return True
 
 
-async def test_a_line_delivers_blocks_when_their_last_frame_is_spoken(autojump_clock: Clock) -> None:
+async def test_a_line_hands_each_frame_over_when_its_last_sample_is_spoken(autojump_clock: Clock) -> None:
     box, line = Box(), ScriptedLine(bytes(1_760))
-    await line.play(box)
-    assert [len(block.frames) for block in box.blocks] == [5, 5, 1]
-    assert [block.heard_at for block in box.blocks] == [pytest.approx(at) for at in (0.1, 0.2, 0.22)]
-    frames = [frame for block in box.blocks for frame in block.frames]
-    assert [frame.media_ms for frame in frames] == list(range(0, 220, 20))
-    assert [frame.sequence for frame in frames] == list(range(2, 13))
+    assert await line.play(box)
+    assert [frame.heard_at for frame in box.frames] == [pytest.approx(0.02 * (k + 1)) for k in range(11)]
+    assert [frame.media_ms for frame in box.frames] == list(range(0, 220, 20))
+    assert [frame.sequence for frame in box.frames] == list(range(2, 13))
     assert box.ends == [line]
+    assert line.max_lag_s == pytest.approx(0, abs=1e-6)
 
 
 async def test_lost_frames_leave_a_hole_in_the_numbers(autojump_clock: Clock) -> None:
     box = Box()
     await ScriptedLine(bytes(80_000), Pace(loss=50)).play(box)
-    frames = [frame for block in box.blocks for frame in block.frames]
-    assert 150 < len(frames) < 350
-    assert all(frame.media_ms == 20 * (frame.sequence - 2) for frame in frames)
+    assert 150 < len(box.frames) < 350
+    assert all(frame.media_ms == 20 * (frame.sequence - 2) for frame in box.frames)
 
 
 async def test_a_line_stops_when_its_call_hangs_up(autojump_clock: Clock) -> None:
     box, line = Box(), ScriptedLine(bytes(80_000))
-
-    async def hang_up() -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(line.play, box)
         await trio.sleep(1.05)
         line.hang_up(1008, "Superseded")
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(hang_up)
-        await line.play(box)
-    assert len(box.blocks) == 10
+        line.hang_up(1000, "again")
+    assert len(box.frames) == 52
     assert line.hung_up == (1008, "Superseded")
     assert box.ends == [line]
 
 
 async def test_a_line_can_go_quiet_instead_of_ending(autojump_clock: Clock) -> None:
     box, line = Box(), ScriptedLine(bytes(160))
-    with trio.move_on_after(600):
-        await line.play(box, hold=True)
-    assert trio.current_time() == 600
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(line.play, box, hold=True))
+        await trio.sleep(600)
+        assert (len(box.frames), box.ends) == (1, [])
+        line.hang_up(1000, "quiet")
     assert box.ends == [line]
 
 
 async def test_a_line_that_is_not_wanted_says_nothing(autojump_clock: Clock) -> None:
     box = Box(takes=False)
-    await ScriptedLine(bytes(160)).play(box)
-    assert (box.blocks, box.ends) == ([], [])
+    assert not await ScriptedLine(bytes(160)).play(box)
+    assert (box.frames, box.ends) == ([], [])

@@ -3,8 +3,8 @@
 The reference a voice is compared with lies between the ordinary caller and this one. It moves towards this caller as
 calm speech is heard, feature by feature: quickly where people differ more among each other than from moment to moment
 (pitch: half way after two seconds), slowly where the moment decides, and never wholly, for the first seconds of a call
-may be anything. The spread that counts as ordinary narrows with it. Speech counts the less the angrier it sounds, so
-that anger does not become the norm. Loudness is different: line and handset set it, so it is only ever compared with
+may be anything. The spread that counts as ordinary narrows with it. Speech counts the less
+the less calm it sounds, so that anger does not become the norm. Loudness is different: line and handset set it, so it is only ever compared with
 the caller's own.
 """
 
@@ -36,9 +36,9 @@ class Baseline:
         centre[_LOUDNESS] = values[_LOUDNESS] + known * (self._mean[_LOUDNESS] - values[_LOUDNESS])
         return centre, SPREAD + own * (SPREAD_OF_ONE - SPREAD)
 
-    def learn(self, values: Vector, speech_s: float, anger: float) -> None:
-        """Take in a window that brought so much new speech, believed angry to this degree."""
-        weight = speech_s * (1.0 - anger) ** 2
+    def learn(self, values: Vector, speech_s: float, calm: float) -> None:
+        """Take in a window that brought so much new speech, believed calm to this degree."""
+        weight = speech_s * calm**2
         if weight <= 0.0:
             return
         self._calm_s = min(_MEMORY_S, self._calm_s + weight)

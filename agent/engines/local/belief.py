@@ -7,17 +7,18 @@ speech, so that several windows must agree before an alarm, and fades while nobo
 import math
 from typing import Final
 
-from agent.core.emotion import Emotion
+from agent.core.emotion import LABELS, Emotion
 
 from .baseline import Baseline
 from .features import Heard
-from .model import CENTRE, SPREAD, Vector, anger, evidence, probabilities, strongest
+from .model import CENTRE, SPREAD, Vector, evidence, probabilities, strongest
 
-_FOLLOWS_MS: Final = 500.0
+_FOLLOWS_MS: Final = 400.0
 """Speech after which belief has gone two thirds of the way to what the windows say."""
 _FADES_MS: Final = 15_000.0
 _AGREEING: Final = 2.0
 """How much surer several agreeing windows are than one."""
+_NEUTRAL: Final = LABELS.index("neutral")
 _ORDINARY: Final = evidence(CENTRE, CENTRE, SPREAD)
 """The evidence of an ordinary voice: where belief starts, and what it fades to."""
 
@@ -46,4 +47,5 @@ class Belief:
         window = evidence(values, *self._baseline.reference(values))
         self._log_odds += (window * _AGREEING - self._log_odds) * -math.expm1(-new_ms / _FOLLOWS_MS)
         self.scores = probabilities(window)
-        self._baseline.learn(values, new_ms / 1000, max(anger(self.scores), anger(probabilities(self._log_odds))))
+        calm = min(self.scores[_NEUTRAL], probabilities(self._log_odds)[_NEUTRAL])
+        self._baseline.learn(values, new_ms / 1000, float(calm))

@@ -9,7 +9,7 @@ voice; sizes are rounded so that no single feature can raise an alarm: loudness 
 so a loud talker, or one who moves closer to the telephone, is not an angry one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -41,54 +41,89 @@ _EVIDENCE: Final[Mapping[str, Mapping[str, float]]] = {
     # Vocal effort: louder and higher than oneself, energy moving up from the lowest band (an open jaw raises the first
     # formant, a hard glottal closure fills the upper bands), a voice less clear.
     "angry": {
-        "bias": -4.0,
-        "loudness": 0.55,
-        "pitch": 0.5,
-        "pitch_range": -0.2,
+        "bias": -2.6,
+        "loudness": 0.7,
+        "shouting": 0.55,
+        "pitch": 1,
+        "shrill": 0.15,
+        "pitch_range": -0.35,
+        "low": -0.2,
         "first_formant": 0.35,
-        "mid": 0.25,
-        "high": 0.1,
-        "top": 0.4,
+        "mid": 0.4,
+        "top": 0.55,
+        "periodicity": -0.4,
+    },
+    # Irritation short of anger: the hard voice, without the height.
+    "frustrated": {
+        "bias": -2.6,
+        "loudness": 0.85,
+        "shouting": 0.3,
+        "pitch": 0.35,
+        "shrill": -0.55,
+        "pitch_range": -0.2,
+        "low": -0.15,
+        "first_formant": 0.3,
+        "mid": 0.3,
+        "top": 0.55,
         "periodicity": -0.3,
     },
-    # The same signs at half the strength: irritation short of anger.
-    "frustrated": {
-        "bias": -3.4,
-        "loudness": 0.35,
-        "pitch": 0.25,
-        "pitch_range": -0.1,
-        "first_formant": 0.25,
-        "mid": 0.2,
-        "top": 0.25,
-        "periodicity": -0.15,
+    # High arousal without the hard voice: louder, higher still, brighter.
+    "happy": {"bias": -2.8, "loudness": 0.7, "shouting": 0.2, "pitch": 0.85, "shrill": 0.4, "mid": 0.15, "high": 0.3},
+    # Higher yet, at little more than one's own loudness, monotonous, breathy, nothing added in the upper bands.
+    "fearful": {
+        "bias": -3.2,
+        "loudness": 0.15,
+        "shouting": 0.3,
+        "pitch": 1.25,
+        "shrill": 0.7,
+        "pitch_range": -0.55,
+        "first_formant": -0.2,
+        "top": -0.2,
+        "periodicity": -0.4,
     },
-    # High arousal without the hard voice: higher, brighter, only moderately louder, more melody.
-    "happy": {"bias": -3.3, "loudness": 0.4, "pitch": 0.4, "pitch_range": 0.1, "mid": 0.15, "high": 0.2},
-    # Pitch well up while the lower bands stay; little melody, breathy.
-    "fearful": {"bias": -3.8, "loudness": 0.2, "pitch": 0.8, "pitch_range": -0.4, "periodicity": -0.4},
     # Dull and level: little energy from the first formant up, little melody, softer.
-    "sad": {"bias": -3.5, "loudness": -0.1, "pitch_range": -0.3, "dynamics": -0.2, "first_formant": -0.4, "high": -0.3},
+    "sad": {
+        "bias": -3.2,
+        "loudness": -0.15,
+        "shrill": 0.4,
+        "pitch_range": -0.4,
+        "first_formant": -0.5,
+        "high": -0.35,
+    },
 }
 
 _MOST: Final = 3.0
+"""Spreads at which a feature has said all it can say."""
+_SHRILL: Final = 1.5
+_SHOUTING: Final = 2.0
+"""Spreads of pitch and loudness beyond which the rest counts by itself: anger need not be higher, fear and joy are."""
+_LOUDNESS, _PITCH = FEATURES.index("loudness"), FEATURES.index("pitch")
 _ANGRY, _FRUSTRATED = LABELS.index("angry"), LABELS.index("frustrated")
 
 
-def _matrix() -> tuple[Vector, Vector]:
-    weights = np.array([[_EVIDENCE.get(label, {}).get(feature, 0.0) for feature in FEATURES] for label in LABELS])
-    return weights, np.array([_EVIDENCE.get(label, {}).get("bias", 0.0) for label in LABELS])
+def _table(names: Sequence[str]) -> Vector:
+    return np.array([[_EVIDENCE.get(label, {}).get(name, 0.0) for name in names] for label in LABELS])
 
 
 CENTRE: Final = np.array([ORDINARY[feature][0] for feature in FEATURES])
 SPREAD: Final = np.array([ORDINARY[feature][1] for feature in FEATURES])
 SPREAD_OF_ONE: Final = np.array([ORDINARY[feature][2] for feature in FEATURES])
-_WEIGHTS, _BIAS = _matrix()
+_WEIGHTS: Final = _table((*FEATURES, "shrill", "shouting"))
+_BIAS: Final = _table(("bias",))[:, 0]
 
 
 def evidence(values: Vector, centre: Vector, spread: Vector) -> Vector:
     """Log-odds against neutral of each label, for one window."""
-    unusual = np.minimum(np.maximum((values - centre) / spread, -_MOST), _MOST)
-    return np.asarray(_WEIGHTS @ unusual + _BIAS)
+    far = (values - centre) / spread
+    unusual = np.minimum(np.maximum(far, -_MOST), _MOST)
+    shrill, shouting = _beyond(far[_PITCH], _SHRILL), _beyond(far[_LOUDNESS], _SHOUTING)
+    unusual[_PITCH] = min(unusual[_PITCH], _SHRILL)
+    unusual[_LOUDNESS] = min(unusual[_LOUDNESS], _SHOUTING)
+    return np.asarray(_WEIGHTS[:, :-2] @ unusual + _WEIGHTS[:, -2] * shrill + _WEIGHTS[:, -1] * shouting + _BIAS)
+
+
+def _beyond(value: float, limit: float) -> float:
+    return min(max(0.0, value - limit), _MOST)
 
 
 def probabilities(log_odds: Vector) -> Vector:

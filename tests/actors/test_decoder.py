@@ -1,0 +1,46 @@
+"""frames -> windows, with real channels."""
+
+import trio
+from trio.testing import MockClock
+
+from agent.actors.analyzer import Ear
+from agent.actors.channels import WhenFull, open_channel
+from agent.actors.decoder import decode
+from agent.core.audio import Block, MediaFrame, Window
+
+
+class Notes:
+    """A timeline that remembers."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, dict[str, object]]] = []
+
+    def record(self, event: str, **fields: object) -> None:
+        self.events.append((event, fields))
+
+
+def blocks(count: int) -> list[Block]:
+    """So many blocks of 100 ms of silence, in order."""
+    frames = [MediaFrame(2 + n, 20 * n, b"\xff" * 160, 0.02 * n) for n in range(5 * count)]
+    return [Block(tuple(frames[5 * n : 5 * n + 5])) for n in range(count)]
+
+
+async def test_what_we_could_not_keep_up_with_is_said_as_dropped_and_keeps_its_place(autojump_clock: MockClock) -> None:
+    frames_out, frames = open_channel(Block, 10, WhenFull.DROP_OLDEST)
+    windows_out, _windows = open_channel(Window, 2, WhenFull.DROP_OLDEST)
+    timeline, heard = Notes(), []
+    ear = Ear()
+    ear.hear = heard.append  # type: ignore[method-assign, assignment]
+    one, *many = blocks(26)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(
+            lambda: decode(frames, windows_out, ear=ear, timeline=timeline, dropped=lambda: frames_out.dropped)
+        )
+        frames_out.offer(one)
+        await trio.sleep(1)
+        for block in many:
+            frames_out.offer(block)
+        frames_out.close()
+    assert timeline.events == [("audio.gap", {"ms": 1400, "cause": "dropped"})]
+    assert [(sound.start_ms, sound.end_ms) for sound in heard][:3] == [(0, 100), (100, 200), (200, 1600)]
+    assert heard[-1].end_ms == 2600

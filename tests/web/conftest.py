@@ -1,0 +1,268 @@
+"""The whole service on a loopback port, with a fake Vapi beside it, for tests that look at it from outside.
+
+    async def test_…(start):
+        callmood = await start(max_calls=1)
+        async with callmood.on_the_line() as line: …
+
+Real sockets and a real clock. What takes longer than LONGEST_S fails by itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+import trio
+
+from agent.http import client, httpx
+from agent.service import Ready, run_service
+from agent.settings import Secret, Settings
+from agent.telephony.signature import SIGNATURE_HEADER, sign
+from agent.telephony.twiml import StreamPlan
+from agent.testing import CallerStream, FakeCall, FakeVapi, Hook, Pace, TwilioCaller
+from agent.testing.sockets import Closed
+
+LONGEST_S = 30
+AUTH_TOKEN = "twilio-auth-token-of-the-tests"
+TOKEN = "token-of-the-tests"
+VAPI_SECRET = "vapi-secret-of-the-tests"
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+
+Json = dict[str, Any]
+
+
+@dataclass
+class Line:
+    """One caller on the line."""
+
+    caller: TwilioCaller
+    plan: StreamPlan
+    stream: CallerStream
+
+    @property
+    def call_sid(self) -> str:
+        return self.caller.call_sid
+
+
+@dataclass
+class Callmood:
+    """A running service, and what can be done to it."""
+
+    ready: Ready
+    settings: Settings
+    http: httpx.AsyncClient
+    vapi: FakeVapi
+    stop: trio.Event
+    returned: trio.Event = field(default_factory=trio.Event)
+    """Set when `run_service` has returned."""
+
+    @property
+    def url(self) -> str:
+        return self.ready.url
+
+    @property
+    def host(self) -> str:
+        return self.url.removeprefix("http://")
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    # Plain HTTP.
+
+    async def get(self, path: str, headers: Mapping[str, str] = BEARER) -> httpx.Response:
+        return await self.http.get(self.url + path, headers=headers)
+
+    async def post(self, path: str, content: bytes | str = b"", headers: Mapping[str, str] = BEARER) -> httpx.Response:
+        return await self.http.post(self.url + path, content=content, headers=headers)
+
+    async def emotion(self, call_sid: str, label: str, score: float, **more: object) -> Json:
+        """A reading from outside; the answer to it."""
+        body = json.dumps({"callSid": call_sid, "emotion": {"label": label, "score": score}, **more})
+        answer = await self.post("/webhook/emotion", body)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    async def raw(self) -> trio.SocketStream:
+        return await trio.open_tcp_stream("127.0.0.1", self.port)
+
+    async def exchange(self, *pieces: bytes, pause_s: float = 0.0) -> bytes:
+        """Send bytes as they are, and read until the server closes."""
+        async with await self.raw() as stream:
+            for piece in pieces:
+                await stream.send_all(piece)
+                await trio.sleep(pause_s)
+            return await everything(stream)
+
+    # Twilio.
+
+    def caller(self, **more: Any) -> TwilioCaller:
+        return TwilioCaller(self.url, **{"auth_token": AUTH_TOKEN, "http": self.http, **more})
+
+    async def signed(
+        self,
+        path: str,
+        form: list[tuple[str, str]],
+        *,
+        signed_as: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        """A form with a signature over `signed_as` + path, which is where Twilio believes to have sent it."""
+        url = (self.url if signed_as is None else signed_as) + path
+        content_type = "application/x-www-form-urlencoded; charset=UTF-8"
+        all_headers = {
+            SIGNATURE_HEADER: sign(AUTH_TOKEN, url, form),
+            "Content-Type": content_type,
+            **(headers or {}),
+        }
+        return await self.post(path, urlencode(form), all_headers)
+
+    async def stream_status(self, line: Line, event: str, stream_sid: str | None = None) -> httpx.Response:
+        sid = stream_sid or line.stream.stream_sid
+        form = [("AccountSid", line.caller.account_sid), ("CallSid", line.call_sid), ("StreamEvent", event)]
+        return await self.signed("/twilio/stream-status", [*form, ("StreamSid", sid)])
+
+    @asynccontextmanager
+    async def on_the_line(self, caller: TwilioCaller | None = None, **more: Any) -> AsyncIterator[Line]:
+        """A call whose stream is open and accepted; it hangs up at the end of the block."""
+        caller = caller or self.caller(**more)
+        placed = await caller.place()
+        assert placed.plan is not None, placed
+        async with self.open(caller, placed.plan) as line:
+            await self.until(lambda: self.connected(line))
+            yield line
+
+    @asynccontextmanager
+    async def open(self, caller: TwilioCaller, plan: StreamPlan, *, greet: bool = True) -> AsyncIterator[Line]:
+        async with caller.stream(plan, Pace(speed=20), greet=greet) as stream:
+            yield Line(caller, plan, stream)
+
+    async def closing_of(self, caller: TwilioCaller, plan: StreamPlan, *, greet: bool = True) -> tuple[int, str]:
+        """How the server closes a stream that it does not want."""
+        async with self.open(caller, plan, greet=greet) as line:
+            return code_and_reason(await line.stream.wait_closed())
+
+    def connected(self, line: Line) -> bool:
+        call = self.ready.directory.find(line.call_sid)
+        return call is not None and call.stream_sid == line.stream.stream_sid
+
+    # Vapi.
+
+    def assistant(self, call_sid: str, secret: str = VAPI_SECRET) -> FakeCall:
+        return self.vapi.call(call_sid, hook=Hook(self.url, secret))
+
+    async def vapi_says(self, body: object, secret: str = VAPI_SECRET) -> httpx.Response:
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return await self.post("/webhook/vapi", content, {"X-Vapi-Secret": secret})
+
+    def told(self, kind: str) -> list[Json]:
+        """The control messages of one type that arrived at Vapi."""
+        return [message.body for message in self.vapi.messages if message.body["type"] == kind]
+
+    # What became of it.
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        while not holds():
+            await trio.sleep(0.01)
+
+    async def entry(self, call_sid: str) -> Json:
+        answer = await self.get(f"/calls/{call_sid}")
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    async def ended(self, call_sid: str) -> Json:
+        """The call's entry and timeline, once it has ended."""
+        await self.until(lambda: self.ready.directory.find(call_sid) is None)
+        return await self.entry(call_sid)
+
+    async def event(self, call_sid: str, name: str) -> Json:
+        """The first event of this name in a call's timeline, past or to come."""
+        async with self.watch(f"?call={call_sid}") as events:
+            async for _, event in events:
+                if event["event"] == name:
+                    return event
+        raise AssertionError(f"the events ended before {name}")
+
+    @asynccontextmanager
+    async def watch(self, query: str = "", last: str | None = None) -> AsyncIterator[AsyncIterator[tuple[str, Json]]]:
+        """`/events`, as pairs of id and event. The response has begun when the block does."""
+        headers = BEARER if last is None else {**BEARER, "Last-Event-ID": last}
+        async with self.http.stream("GET", f"{self.url}/events{query}", headers=headers) as response:
+            assert response.status_code == 200
+            assert response.headers["content-type"].startswith("text/event-stream")
+            yield sse(response.aiter_lines())
+
+
+async def sse(lines: AsyncIterator[str]) -> AsyncIterator[tuple[str, Json]]:
+    number = ""
+    async for line in lines:
+        if line.startswith("id: "):
+            number = line.removeprefix("id: ")
+        elif line.startswith("data: "):
+            yield number, json.loads(line.removeprefix("data: "))
+
+
+async def everything(stream: trio.SocketStream) -> bytes:
+    """What comes until the end, however the end comes."""
+    data = b""
+    try:
+        async for piece in stream:
+            data += piece
+    except trio.BrokenResourceError:
+        pass
+    return data
+
+
+def code_and_reason(closed: Closed) -> tuple[int, str]:
+    assert closed.by == "server", closed
+    return closed.code, closed.reason
+
+
+Start = Callable[..., Awaitable[Callmood]]
+
+
+@pytest.fixture
+async def start(nursery: trio.Nursery, tmp_path: Path) -> AsyncIterator[Start]:
+    """Starts services, each with the settings it is given."""
+
+    async def too_slow() -> None:
+        with trio.fail_after(LONGEST_S):
+            await trio.sleep_forever()
+
+    nursery.start_soon(too_slow)
+    async with FakeVapi.serve() as vapi, client() as http:
+
+        async def start_one(*, insecure: bool = False, **changes: Any) -> Callmood:
+            known: dict[str, Any] = {
+                "port": 0,
+                "data": str(tmp_path / "data"),
+                "token": Secret(TOKEN),
+                "twilio_auth_token": Secret(AUTH_TOKEN),
+                "vapi_secret": Secret(VAPI_SECRET),
+                "vapi_control_hosts": ("127.0.0.1",),
+                "wrap_up_s": 0.2,
+                "drain_s": 0.2,
+            }
+            settings, stop = Settings(**{**known, **changes}), trio.Event()
+            returned = trio.Event()
+
+            async def run(task_status: trio.TaskStatus[Ready]) -> None:
+                await run_service(settings, stop=stop, insecure=insecure, task_status=task_status)
+                returned.set()
+
+            return Callmood(await nursery.start(run), settings, http, vapi, stop, returned)
+
+        yield start_one
+
+
+@pytest.fixture
+async def callmood(start: Start) -> Callmood:
+    """A service with the settings of the tests."""
+    return await start()
