@@ -1,7 +1,7 @@
 """Media time cut into blocks, whatever the chunks were.
 
-Sound arrives in chunks and gaps of any length. What analyses it wants equal steps: frames of 10 ms, ten to a block,
-so that numpy works on ten at once and the result is the same, to the last bit, however the sound was cut. Blocks are
+Sound arrives in chunks and gaps of any length. What analyses it wants equal steps: frames of 10 ms, twenty to a block,
+so that numpy works on twenty at once and the result is the same, to the last bit, however the sound was cut. Blocks are
 aligned to the first sound. A gap counts as zeros, and blocks that lie wholly inside a gap are skipped in one step, so
 that a carrier's clock leaping ahead by an hour costs nothing.
 """
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from .audio import SAMPLES_PER_MS, Gap, PcmChunk
 
 FRAME_MS: Final = 10
-FRAMES_PER_BLOCK: Final = 10
+FRAMES_PER_BLOCK: Final = 20
 BLOCK_MS: Final = FRAME_MS * FRAMES_PER_BLOCK
 FRAME_SAMPLES: Final = FRAME_MS * SAMPLES_PER_MS
 BLOCK_SAMPLES: Final = BLOCK_MS * SAMPLES_PER_MS
@@ -27,7 +27,7 @@ class Heard:
     """One block of sound."""
 
     samples: NDArray[np.float32]
-    """Shape (800,), full scale 1.0; zeros where sound is missing."""
+    """Shape (1600,), full scale 1.0; zeros where sound is missing."""
     missing_ms: int
     """How much of the block never came."""
 

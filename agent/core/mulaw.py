@@ -32,7 +32,8 @@ def _encoder() -> NDArray[np.uint8]:
     segment = np.floor(np.log2(biased)).astype(np.int32) - 7
     mantissa = (biased >> (segment + 3)) & 0x0F
     sign = np.where(sample < 0, 0x80, 0)
-    return (~(sign | (segment << 4) | mantissa) & 0xFF).astype(np.uint8)
+    code: NDArray[np.int32] = ~(sign | (segment << 4) | mantissa) & 0xFF
+    return code.astype(np.uint8)
 
 
 _DECODE: Final = _decoder()

@@ -14,6 +14,10 @@ from .emotion import ANGER, Mood
 LEAD = 1.1
 """A new label must be supported by this many times the announced label's support before it is announced."""
 
+AWAIT_READING_S = 0.25
+"""An update that spacing held back is decided by the first reading after it became due. Only when none comes for this
+long, the clock decides: on what was heard last, and so older than need be."""
+
 _ADVICE = {
     "angry": "Acknowledge it in one short sentence, apologise once, then help.",
     "frustrated": "Acknowledge it in one short sentence, then get to the point.",
@@ -65,7 +69,7 @@ class Rules:
             return None
         due_at = self._updated_at + self._update_every_s
         if now < due_at:
-            self.recheck_at = due_at
+            self.recheck_at = due_at + AWAIT_READING_S
             return None
         self._announced, self._updated_at = mood.emotion.label, now
         if interrupt:

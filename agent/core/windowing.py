@@ -32,7 +32,7 @@ class Windower:
         """The windows this sound completes, oldest first.
 
         `speech` is what `SpeechGate.push` said to the same sound. A window is complete when its sound is here and has
-        been judged; the gate judges 100 ms at a time, so with a hop that is a multiple of that the two coincide.
+        been judged; the gate judges 200 ms at a time, so with a hop that is a multiple of that the two coincide.
         """
         if self._origin_ms is None:
             self._origin_ms = sound.start_ms

@@ -5,6 +5,8 @@ nothing but "not 101". Everything a peer can do is bounded: the time of the hand
 size of a message, the number of messages we cannot read, and the time we grant it to close.
 """
 
+from contextlib import suppress
+
 import structlog
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest, wrap_server_stream
@@ -25,6 +27,8 @@ HANDSHAKE_S = 5.0
 START_S = 5.0
 """How long `start`, which carries the token, is waited for."""
 CLOSE_S = 1.0
+LINGER_S = 0.5
+"""How long the peer is given to close first, where it has said that it is done."""
 UNREADABLE_LIMIT = 50
 """Messages skipped before the line is closed."""
 
@@ -59,11 +63,15 @@ class MediaLines:
                     socket = await request.accept()
                 except ConnectionClosed:
                     pass
-            if socket is not None:
-                closing = await self._converse(socket, request, host_in(head))
-                with trio.move_on_after(CLOSE_S):
-                    await socket.aclose(*closing)
-            nursery.cancel_scope.cancel()
+            if socket is None:
+                nursery.cancel_scope.cancel()
+                return
+            closing = await self._converse(socket, request, host_in(head))
+            # Its reader may be in the middle of answering the peer's own close: it ends by itself, or at the deadline.
+            nursery.cancel_scope.deadline = trio.current_time() + LINGER_S + CLOSE_S
+            if closing == NORMAL:
+                await until_closed(socket)
+            await socket.aclose(*closing)
 
     async def _converse(self, socket: WebSocketConnection, request: WebSocketRequest, host: str) -> Closing:
         """Everything between handshake and close; says how to close."""
@@ -86,6 +94,13 @@ class MediaLines:
             return OUR_BUG
         finally:
             call.line_ended(line)
+
+
+async def until_closed(socket: WebSocketConnection) -> None:
+    """After an ordinary end the peer closes. Closing at the same moment as it does can lose both closing frames."""
+    with trio.move_on_after(LINGER_S), suppress(ConnectionClosed):
+        while True:
+            await socket.get_message()
 
 
 def host_in(head: bytes) -> str:

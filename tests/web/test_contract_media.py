@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -281,9 +282,11 @@ async def test_a_call_of_which_nothing_is_heard_any_more_expires(start: Start) -
 
 
 async def test_a_call_with_a_talking_line_never_expires(start: Start) -> None:
-    callmood = await start(session_ttl_s=1.0, sweep_every_s=0.1)
+    callmood = await start(session_ttl_s=0.6, sweep_every_s=0.1)
     async with callmood.on_the_line() as line:
-        assert await line.stream.play(SECOND_OF_SILENCE * 40), "twenty times real time: two seconds"
+        assert await line.stream.play(SECOND_OF_SILENCE * 24), (
+            "at twenty times real time, twice as long as a call may be silent"
+        )
         assert (await callmood.entry(line.call_sid))["state"] == "live"
 
 
@@ -441,19 +444,24 @@ async def test_a_head_of_a_line_that_trickles_in_is_given_up(
     with trio.fail_after(5):
         async with await callmood.raw() as stream, trio.open_nursery() as nursery:
             nursery.start_soon(trickle, stream, b"GET /audio-stream/CA1 HTTP/1.1\r\nX: " + b"x" * 1000)
-            with pytest.raises(trio.BrokenResourceError):
-                if not await stream.receive_some():
-                    raise trio.BrokenResourceError
+            assert not (await everything(stream)).startswith(b"HTTP/1.1 1")
             nursery.cancel_scope.cancel()
 
 
+async def everything(stream: trio.SocketStream) -> bytes:
+    """What comes until the end, however the end comes."""
+    data = b""
+    with suppress(trio.BrokenResourceError):
+        async for piece in stream:
+            data += piece
+    return data
+
+
 async def trickle(stream: trio.SocketStream, data: bytes) -> None:
-    try:
+    with suppress(trio.BrokenResourceError):
         for place in range(len(data)):
             await stream.send_all(data[place : place + 1])
             await trio.sleep(0.02)
-    except trio.BrokenResourceError:
-        pass
 
 
 async def test_the_head_of_an_upgrade_may_come_in_pieces(callmood: Callmood) -> None:
@@ -468,26 +476,24 @@ async def test_the_head_of_an_upgrade_may_come_in_pieces(callmood: Callmood) -> 
 
 
 async def test_many_half_open_lines_do_not_keep_others_out(callmood: Callmood) -> None:
-    async with trio.open_nursery() as nursery:
+    async with AsyncExitStack() as stack:
         for _ in range(100):
-            stream = await callmood.raw()
+            stream = await stack.enter_async_context(await callmood.raw())
             await stream.send_all(b"GET /audio-stream/CA1 HTTP/1.1\r\n")
-            nursery.start_soon(stream.receive_some)
         async with callmood.on_the_line() as line:
             assert await line.stream.play(SECOND_OF_SILENCE)
-        nursery.cancel_scope.cancel()
 
 
-async def test_fifty_calls_at_once_each_end_with_their_own_outcome(callmood: Callmood) -> None:
+async def test_thirty_calls_at_once_each_end_with_their_own_outcome(callmood: Callmood) -> None:
     sids: list[str] = []
 
     async def one() -> None:
         async with callmood.on_the_line() as line:
             sids.append(line.call_sid)
-            await line.stream.play(SECOND_OF_SILENCE)
+            await line.stream.play(SECOND_OF_SILENCE[:1600])
 
     async with trio.open_nursery() as nursery:
-        for _ in range(50):
+        for _ in range(30):
             nursery.start_soon(one)
     for sid in sids:
         assert (await callmood.ended(sid))["outcome"] == "hangup"

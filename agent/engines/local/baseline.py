@@ -3,14 +3,12 @@
 The reference a voice is compared with lies between the ordinary caller and this one. It moves towards this caller as
 calm speech is heard, feature by feature: quickly where people differ more among each other than from moment to moment
 (pitch: half way after two seconds), slowly where the moment decides, and never wholly, for the first seconds of a call
-may be anything. The spread that counts as ordinary narrows with it. Speech counts the less
-the less calm it sounds, so that anger does not become the norm. Loudness is different: line and handset set it, so it is only ever compared with
+may be anything. The spread that counts as ordinary narrows with it. Speech counts the less the less calm it sounds, so
+that anger does not become the norm. Loudness is different: line and handset set it, so it is only ever compared with
 the caller's own.
 """
 
 from typing import Final
-
-import numpy as np
 
 from .features import FEATURES
 from .model import CENTRE, SPREAD, SPREAD_OF_ONE, Vector

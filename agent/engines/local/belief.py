@@ -10,14 +10,17 @@ from typing import Final
 from agent.core.emotion import LABELS, Emotion
 
 from .baseline import Baseline
-from .features import Heard
+from .features import FEATURES, Heard
 from .model import CENTRE, SPREAD, Vector, evidence, probabilities, strongest
 
 _FOLLOWS_MS: Final = 400.0
 """Speech after which belief has gone two thirds of the way to what the windows say."""
 _FADES_MS: Final = 15_000.0
-_AGREEING: Final = 2.0
+_AGREEING: Final = 2.2
 """How much surer several agreeing windows are than one."""
+_SYLLABLES_DB: Final = 2.9
+"""Speech changes its level by more than this every 20 ms, on average; crying, barking and humming by less."""
+_MODULATION: Final = FEATURES.index("modulation")
 _NEUTRAL: Final = LABELS.index("neutral")
 _ORDINARY: Final = evidence(CENTRE, CENTRE, SPREAD)
 """The evidence of an ordinary voice: where belief starts, and what it fades to."""
@@ -29,23 +32,31 @@ class Belief:
     def __init__(self) -> None:
         self._baseline = Baseline()
         self._log_odds: Vector = _ORDINARY * _AGREEING
+        self._shares = probabilities(self._log_odds)
         self.scores = probabilities(_ORDINARY)
         """What the last window with speech says by itself, over LABELS."""
 
     @property
     def emotion(self) -> Emotion:
         """What is believed by now."""
-        return strongest(probabilities(self._log_odds))
+        return strongest(self._shares)
 
     def fade(self, ms: int) -> None:
         """So long without a voice."""
-        self._log_odds += (_ORDINARY * _AGREEING - self._log_odds) * -math.expm1(-ms / _FADES_MS)
+        self._approach(_ORDINARY, ms / _FADES_MS)
 
     def follow(self, heard: Heard, new_ms: int) -> None:
         """Take in a window that brought so much speech that no window before it had."""
         values = heard.values
+        if values[_MODULATION] < _SYLLABLES_DB:
+            self.fade(new_ms)
+            return
         window = evidence(values, *self._baseline.reference(values))
-        self._log_odds += (window * _AGREEING - self._log_odds) * -math.expm1(-new_ms / _FOLLOWS_MS)
+        self._approach(window, new_ms / _FOLLOWS_MS)
         self.scores = probabilities(window)
-        calm = min(self.scores[_NEUTRAL], probabilities(self._log_odds)[_NEUTRAL])
+        calm = min(self.scores[_NEUTRAL], self._shares[_NEUTRAL])
         self._baseline.learn(values, new_ms / 1000, float(calm))
+
+    def _approach(self, log_odds: Vector, time_constants: float) -> None:
+        self._log_odds += (log_odds * _AGREEING - self._log_odds) * -math.expm1(-time_constants)
+        self._shares = probabilities(self._log_odds)

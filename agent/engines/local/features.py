@@ -43,6 +43,7 @@ ENOUGH_SPEECH_MS: Final = 400
 
 _STEP: Final = 2 * FRAME_SAMPLES
 _FRAME: Final = 256
+_HALF: Final = _FRAME // 2
 _EDGES_HZ: Final = (250, 600, 1000, 1700, 2500, 3400)
 _QUIET: Final = np.float32(1e-8)
 # Columns of a row: what only counts where there is voice is zero elsewhere, so that a sum over rows is all it takes.
@@ -50,15 +51,23 @@ _VOICED, _LEVEL, _SQUARE, _PERIODIC, _PITCH, _SPEECH, _CHANGE, _BANDS = range(8)
 _COLUMNS: Final = _BANDS + len(_EDGES_HZ) - 1
 
 
-def _bands() -> Floats:
-    """Power spectrum to power in the five bands."""
-    hz = np.fft.rfftfreq(_FRAME, 1 / SAMPLE_RATE)
+_BINS_HZ: Final = np.arange(_EDGES_HZ[0], _EDGES_HZ[-1], SAMPLE_RATE / _FRAME)
+
+
+def _transforms() -> tuple[Floats, Floats]:
+    """Folded frame to the cosine and the sine parts of the bins, tapered (as in `agent.core.speech`)."""
+    turns = 2 * np.pi * np.outer((np.arange(_HALF) + 0.5 - _HALF) / SAMPLE_RATE, _BINS_HZ)
     window = np.hanning(_FRAME)
-    inside = [(hz >= low) & (hz < high) for low, high in pairwise(_EDGES_HZ)]
-    return (np.array(inside).T * 2 / (np.sum(window**2) * _FRAME)).astype(np.float32)
+    taper = (window[:_HALF] * math.sqrt(2 / (np.sum(window**2) * _FRAME)))[:, np.newaxis]
+    return (np.cos(turns) * taper).astype(np.float32), (np.sin(turns) * taper).astype(np.float32)
 
 
-_WINDOW: Final = np.hanning(_FRAME).astype(np.float32)
+def _bands() -> Floats:
+    """Power in the bins to power in the five bands."""
+    return np.array([(low <= _BINS_HZ) & (high > _BINS_HZ) for low, high in pairwise(_EDGES_HZ)], dtype=np.float32).T
+
+
+_COSINES, _SINES = _transforms()
 _TO_BANDS: Final = _bands()
 
 
@@ -88,12 +97,12 @@ class Listener:
         self._rows[:] = 0
 
     def hear(self, samples: Floats, pitch: Pitch, judged: Judged) -> None:
-        """One block: its samples, and what the gate found in its ten frames."""
+        """One block: its samples, and what the gate found in its frames."""
         kept = _FRAME - _STEP
         self._sound[:kept] = self._sound[-kept:]
         self._sound[kept:] = samples
-        spectrum = np.fft.rfft(self._frames * _WINDOW)
-        bands = (spectrum.real**2 + spectrum.imag**2) @ _TO_BANDS
+        first, last = self._frames[:, :_HALF], self._frames[:, : _HALF - 1 : -1]
+        bands = (np.square((first + last) @ _COSINES) + np.square((first - last) @ _SINES)) @ _TO_BANDS
         self._levels[0] = self._levels[-1]
         self._levels[1:] = 10 * np.log10(bands.sum(axis=1) + _QUIET)
         levels = self._levels[1:]

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.core.emotion import LABELS, Emotion
+from agent.core.emotion import ANGER, LABELS, Emotion
 
 from .features import FEATURES
 
@@ -41,7 +41,7 @@ _EVIDENCE: Final[Mapping[str, Mapping[str, float]]] = {
     # Vocal effort: louder and higher than oneself, energy moving up from the lowest band (an open jaw raises the first
     # formant, a hard glottal closure fills the upper bands), a voice less clear.
     "angry": {
-        "bias": -2.85,
+        "bias": -3.1,
         "loudness": 0.7,
         "shouting": 0.55,
         "pitch": 1.0,
@@ -56,7 +56,7 @@ _EVIDENCE: Final[Mapping[str, Mapping[str, float]]] = {
     },
     # Irritation short of anger: the hard voice, without the height.
     "frustrated": {
-        "bias": -2.85,
+        "bias": -3.1,
         "loudness": 0.85,
         "shouting": 0.3,
         "pitch": 0.35,
@@ -109,7 +109,9 @@ def _table(names: Sequence[str]) -> Vector:
 CENTRE: Final = np.array([ORDINARY[feature][0] for feature in FEATURES])
 SPREAD: Final = np.array([ORDINARY[feature][1] for feature in FEATURES])
 SPREAD_OF_ONE: Final = np.array([ORDINARY[feature][2] for feature in FEATURES])
-_WEIGHTS: Final = _table((*FEATURES, "shrill", "shouting"))
+_WEIGHTS: Final = _table(FEATURES)
+_SHRILL_WEIGHTS: Final = _table(("shrill",))[:, 0]
+_SHOUTING_WEIGHTS: Final = _table(("shouting",))[:, 0]
 _BIAS: Final = _table(("bias",))[:, 0]
 
 
@@ -117,14 +119,11 @@ def evidence(values: Vector, centre: Vector, spread: Vector) -> Vector:
     """Log-odds against neutral of each label, for one window."""
     far = (values - centre) / spread
     unusual = np.minimum(np.maximum(far, -_MOST), _MOST)
-    shrill, shouting = _beyond(far[_PITCH], _SHRILL), _beyond(far[_LOUDNESS], _SHOUTING)
-    unusual[_PITCH] = min(unusual[_PITCH], _SHRILL)
-    unusual[_LOUDNESS] = min(unusual[_LOUDNESS], _SHOUTING)
-    return np.asarray(_WEIGHTS[:, :-2] @ unusual + _WEIGHTS[:, -2] * shrill + _WEIGHTS[:, -1] * shouting + _BIAS)
-
-
-def _beyond(value: float, limit: float) -> float:
-    return min(max(0.0, value - limit), _MOST)
+    pitch, loudness = float(far[_PITCH]), float(far[_LOUDNESS])
+    unusual[_PITCH] = max(-_MOST, min(pitch, _SHRILL))
+    unusual[_LOUDNESS] = max(-_MOST, min(loudness, _SHOUTING))
+    shrill, shouting = min(max(0.0, pitch - _SHRILL), _MOST), min(max(0.0, loudness - _SHOUTING), _MOST)
+    return np.asarray(_WEIGHTS @ unusual + shrill * _SHRILL_WEIGHTS + shouting * _SHOUTING_WEIGHTS + _BIAS)
 
 
 def probabilities(log_odds: Vector) -> Vector:
@@ -133,16 +132,10 @@ def probabilities(log_odds: Vector) -> Vector:
     return np.asarray(grown / grown.sum())
 
 
-def anger(belief: Vector) -> float:
-    return float(belief[_ANGRY] + belief[_FRUSTRATED])
-
-
 def strongest(belief: Vector) -> Emotion:
     """The label most believed in, anger and frustration counting together."""
-    together = belief.copy()
-    together[_ANGRY], together[_FRUSTRATED] = anger(belief), 0.0
-    best = int(together.argmax())
-    score = min(1.0, float(together[best]))
-    if best == _ANGRY and belief[_FRUSTRATED] > belief[_ANGRY]:
-        best = _FRUSTRATED
-    return Emotion(LABELS[best], score)
+    shares = belief.tolist()
+    angry, frustrated = shares[_ANGRY], shares[_FRUSTRATED]
+    anger_label = "angry" if angry >= frustrated else "frustrated"
+    others = [Emotion(label, share) for label, share in zip(LABELS, shares, strict=True) if label not in ANGER]
+    return max(*others, Emotion(anger_label, min(1.0, angry + frustrated)), key=lambda emotion: emotion.score)

@@ -21,7 +21,6 @@ from .belief import Belief
 from .features import ENOUGH_SPEECH_MS, Floats, Heard, Listener
 from .model import Vector
 
-HOP_MS: Final = 200
 CALIBRATION_MS: Final = 1000
 """Speech heard in the call before anything is said about it."""
 UNUSABLE: Final = 0.15
@@ -49,7 +48,6 @@ class LocalSession:
         self._origin_ms: int | None = None
         self._now_ms = 0
         self._speech_ms = 0
-        self._new_speech_ms = 0
         self._clipped = 0.0
         self._quality = 0.0
         self._cutter = BlockCutter()
@@ -98,20 +96,17 @@ class LocalSession:
         pitch = self._tracker.track(samples)
         judged = self._gate.judge(pitch)
         self._listener.hear(samples, pitch, judged)
-        spoken_ms = int(np.count_nonzero(judged.speech)) * FRAME_MS
-        self._speech_ms += spoken_ms
-        self._new_speech_ms += spoken_ms
-        if spoken_ms:
-            self._clipped += 0.1 * (float(np.mean(np.abs(samples) > _CLIPPED)) - self._clipped)
         self._now_ms += BLOCK_MS
-        if self._now_ms % HOP_MS == 0:
-            self._judge()
+        new_ms = int(np.count_nonzero(judged.speech)) * FRAME_MS
+        self._speech_ms += new_ms
+        if new_ms:
+            self._clipped += 0.2 * (float(np.count_nonzero(np.abs(samples) > _CLIPPED)) / len(samples) - self._clipped)
+        self._judge(new_ms)
 
-    def _judge(self) -> None:
-        new_ms, self._new_speech_ms = self._new_speech_ms, 0
+    def _judge(self, new_ms: int) -> None:
         heard = self._listener.recall() if new_ms else None
         if heard is None or heard.speech_ms < ENOUGH_SPEECH_MS:
-            self._belief.fade(HOP_MS)
+            self._belief.fade(BLOCK_MS)
         else:
             self._belief.follow(heard, new_ms)
             self._quality = self._judge_quality(heard)

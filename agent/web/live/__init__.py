@@ -10,7 +10,13 @@ from ..house import house
 
 routes = Blueprint("live", __name__)
 
-_TYPES = {"live.css": "text/css; charset=utf-8", "live.js": "text/javascript; charset=utf-8"}
+_TYPES = {
+    "icon.svg": "image/svg+xml",
+    "live.css": "text/css; charset=utf-8",
+    "live.js": "text/javascript; charset=utf-8",
+    "call.js": "text/javascript; charset=utf-8",
+    "parts.js": "text/javascript; charset=utf-8",
+}
 _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

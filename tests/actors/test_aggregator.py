@@ -1,0 +1,155 @@
+"""readings -> updates: verdicts at once, updates when they are earned, none announced while nobody can be told."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import trio
+from trio.testing import MockClock
+
+from agent.actors.aggregator import NOBODY_TO_TELL, Heard, Verdict, aggregate
+from agent.actors.channels import WhenFull, open_channel
+from agent.core.context import ContextUpdate
+from agent.core.emotion import Emotion, EmotionReading, Gated
+from agent.core.rules import Rules
+from agent.core.tracking import MoodTracker
+
+
+class Scene:
+    """An aggregator, its call and its timeline in one, and a publisher that takes at once."""
+
+    def __init__(self, *, attached: bool = True) -> None:
+        self.assistant_attached, self.assistant_speaking = attached, False
+        self.believed: list[Verdict] = []
+        self.events: list[tuple[str, dict[str, object]]] = []
+        self.readings, self._readings = open_channel(Heard, 8, WhenFull.WAIT)
+        self._updates, self.updates = open_channel(ContextUpdate, 1, WhenFull.REPLACE, merge=ContextUpdate.replacing)
+        self.offered: list[tuple[float, str, bool]] = []
+        self.tracker = MoodTracker(min_samples=1)
+
+    def believe(self, verdict: Verdict) -> None:
+        self.believed.append(verdict)
+
+    def record(self, event: str, **fields: object) -> None:
+        self.events.append((event, fields))
+
+    async def run(self) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._take)
+            await aggregate(
+                self._readings, self._updates, tracker=self.tracker, rules=Rules(), call=self, timeline=self
+            )
+
+    async def _take(self) -> None:
+        async for update in self.updates:
+            self.offered.append((trio.current_time(), update.mood.emotion.label, update.barge_in))
+
+    async def hear(self, label: str, score: float = 0.9, **facts: object) -> Verdict:
+        """Send one reading and wait for its verdict."""
+        answer, verdict = trio.open_memory_channel[Verdict](1)
+        reading = EmotionReading(Emotion(label, score), "webhook", 0, 0, trio.current_time(), **facts)  # type: ignore[arg-type]
+        await self.readings.send(Heard(reading, answer.send_nowait))
+        with trio.fail_after(1):
+            return await verdict.receive()
+
+
+@asynccontextmanager
+async def aggregating(scene: Scene) -> AsyncIterator[Scene]:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scene.run)
+        yield scene
+        scene.readings.close()
+
+
+async def test_whoever_waits_is_told_at_once_what_became_of_a_reading(autojump_clock: MockClock) -> None:
+    async with aggregating(Scene()) as scene:
+        accepted, refused = await scene.hear("sad"), await scene.hear("angry", 0.2)
+    assert (accepted.refused, accepted.mood.emotion.label, accepted.buffer_size) == (None, "sad", 1)
+    assert (refused.refused, refused.mood.emotion.label, refused.buffer_size) == (Gated.LOW_CONFIDENCE, "sad", 1)
+    assert scene.believed == [accepted, refused]
+    assert trio.current_time() == 0
+
+
+async def test_every_reading_is_recorded_and_a_refused_one_says_why(autojump_clock: MockClock) -> None:
+    async with aggregating(Scene()) as scene:
+        await scene.hear("sad", scores={"sad": 0.9, "neutral": 0.1}, quality=0.876, speech_ms=900)
+        await scene.hear("confused")
+    fields, gated = (fields for event, fields in scene.events if event == "audio.chunk")
+    assert fields == {
+        "emotion": {"label": "sad", "score": 0.9},
+        "scores": {"sad": 0.9, "neutral": 0.1},
+        "startMs": 0,
+        "endMs": 0,
+        "quality": 0.88,
+        "source": "webhook",
+    }
+    assert gated["gated"] == "ignored_label"
+
+
+async def test_an_update_goes_out_with_the_reading_that_earned_it(autojump_clock: MockClock) -> None:
+    async with aggregating(Scene()) as scene:
+        for label in ("neutral", "sad", "sad"):
+            await trio.sleep(1)
+            await scene.hear(label)
+    assert scene.offered == [(2.0, "sad", False)]
+
+
+async def test_an_update_held_back_by_spacing_goes_out_without_another_reading(autojump_clock: MockClock) -> None:
+    async with aggregating(Scene()) as scene:
+        await scene.hear("sad", 0.7)
+        await trio.sleep(0.1)
+        await scene.hear("happy", 1.0)
+        await trio.sleep(2)
+    (first, *_), (second, label, _) = scene.offered
+    assert (first, label) == (0.0, "happy")
+    assert 0.5 <= second <= 0.75
+
+
+async def test_an_update_held_back_is_dropped_when_the_mood_has_turned_back(autojump_clock: MockClock) -> None:
+    async with aggregating(Scene()) as scene:
+        await scene.hear("sad", 0.7)
+        await trio.sleep(0.1)
+        await scene.hear("happy", 1.0)
+        for _ in range(3):
+            await scene.hear("sad", 1.0)
+        await trio.sleep(2)
+    assert [label for _, label, _ in scene.offered] == ["sad"]
+
+
+async def test_while_nothing_comes_it_does_nothing(autojump_clock: MockClock) -> None:
+    async with aggregating(Scene()) as scene:
+        await scene.hear("sad")
+        await trio.sleep(3600)
+    assert len(scene.offered) == 1
+
+
+async def test_an_angry_caller_cuts_off_an_assistant_that_speaks(autojump_clock: MockClock) -> None:
+    async with aggregating(Scene()) as scene:
+        scene.assistant_speaking = True
+        await scene.hear("angry", 0.9)
+    assert scene.offered == [(0.0, "angry", True)]
+
+
+async def test_while_nobody_can_be_told_it_is_said_once_and_nothing_counts_as_announced(
+    autojump_clock: MockClock,
+) -> None:
+    async with aggregating(Scene(attached=False)) as scene:
+        for _ in range(5):
+            await scene.hear("angry")
+            await trio.sleep(1)
+        assert scene.offered == []
+        scene.assistant_attached = True
+        await scene.hear("sad", 1.0)
+        await scene.hear("sad", 1.0)
+    failures = [fields for name, fields in scene.events if name == "context.failed"]
+    assert failures == [{"reason": NOBODY_TO_TELL, "willRetry": True}]
+    assert [label for _, label, _ in scene.offered] != []
+    assert scene.offered[0][0] == 5.0
+
+
+async def test_the_end_of_the_readings_is_the_end_of_the_updates(autojump_clock: MockClock) -> None:
+    scene = Scene()
+    with trio.fail_after(1):
+        async with aggregating(scene):
+            await scene.hear("sad", 0.7)
+            await scene.hear("happy", 1.0)
+    assert trio.current_time() == 0, "an update held back is not waited for"
