@@ -13,6 +13,7 @@ def analyze(
     files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="WAV, FLAC, MP3, or raw .ul/.mulaw.")],
     engine: Annotated[str, typer.Option(help="local is the only one for now.")] = "local",
     as_json: Annotated[bool, typer.Option("--json", help="A line a reading, then a line of summary.")] = False,
+    report: Annotated[Path | None, typer.Option(help="Write one self-contained HTML page; for a single file.")] = None,
 ) -> None:
     """Read recordings: the readings, the mood curve and a summary."""
     import trio
@@ -22,6 +23,8 @@ def analyze(
 
     if engine != "local":
         raise ConfigError(f"--engine {engine} is not built yet: use local")
+    if report is not None and len(files) > 1:
+        raise ConfigError("--report is for one file: name one, or leave it out")
     unreadable = 0
     for file in files:
         try:
@@ -32,23 +35,36 @@ def analyze(
             unreadable += 1
             typer.echo(f"callmood: {error}", err=True)
             continue
-        trio.run(_analyze, file, audio, as_json)
+        trio.run(_analyze, file, audio, as_json, report)
     raise typer.Exit(2 if unreadable else 0)
 
 
-async def _analyze(file: Path, audio: bytes, as_json: bool) -> None:
+async def _analyze(file: Path, audio: bytes, as_json: bool, report: Path | None) -> None:
     from ..calls.tree import tracker
     from ..config_sources import load
     from ..engines.local import LocalEngine
     from ..offline import read_recording
+    from ..report import page
 
     settings = load()
     steps = [step async for step in read_recording(audio, LocalEngine(), tracker(settings), settings.act_at)]
     summary = summarised(file, len(audio) // 8, steps, settings.act_at)
+    if report is not None:
+        notes = [(step.reading.end_ms, step.update.note) for step in steps if step.update is not None]
+        save(report, page(file.name, events(file, steps), notes, summary, settings.act_at))
     if as_json:
         _print_json(file, steps, summary)
     else:
         _print_text(steps, summary)
+
+
+def save(path: Path, text: str) -> None:
+    from ..errors import CallmoodError
+
+    try:
+        path.write_text(text, "utf-8")
+    except OSError as error:
+        raise CallmoodError(f"the report cannot be written to {path} ({error.strerror}): name another file") from None
 
 
 def summarised(file: Path, duration_ms: int, steps: "list[Step]", act_at: float) -> dict[str, Any]:

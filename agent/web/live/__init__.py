@@ -2,7 +2,7 @@
 
 from importlib.resources import files
 
-from quart import Blueprint, Response, redirect, request
+from quart import Blueprint, Response, abort, redirect, request
 from werkzeug.wrappers import Response as Redirect
 
 from ..access import COOKIE
@@ -40,7 +40,9 @@ async def live(call_sid: str | None = None) -> Response | Redirect:
 @routes.get("/live/static/<name>")
 async def static(name: str) -> Response:
     """The page's own files. Open: they tell of no call."""
-    return page(name, _TYPES[name]) if name in _TYPES else Response(status=404)
+    if name not in _TYPES:
+        abort(404)
+    return page(name, _TYPES[name])
 
 
 def page(name: str, content_type: str) -> Response:

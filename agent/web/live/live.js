@@ -85,6 +85,7 @@ function showAll() {
     mark($("headline"), "level", help.length ? 2 : 0);
     document.title = help.length ? `(${help.length}) Callmood: help needed` : "Callmood";
     $("empty").hidden = live.length > 0;
+    $("live-title").hidden = live.length === 0;
     $("past").hidden = ended.length === 0;
     $("more").hidden = live.length <= KEEP;
     put($("more"), `and ${live.length - KEEP} more`);
