@@ -8,6 +8,8 @@ warm: making one costs tens of milliseconds, and a handshake with a control host
     from .http import client, httpx
 """
 
+import ssl
+from functools import cache
 from typing import Any
 
 import httpx2 as httpx
@@ -23,6 +25,12 @@ KEEPALIVE_S = 300.0
 pay for a new handshake."""
 
 
+@cache
+def trusted() -> ssl.SSLContext:
+    """The certificate authorities we believe, read once: it takes tens of milliseconds."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
 def client(**kwargs: Any) -> httpx.AsyncClient:
     """A client for one upstream; keywords are those of `httpx.AsyncClient` and win over what is set here.
 
@@ -34,6 +42,7 @@ def client(**kwargs: Any) -> httpx.AsyncClient:
         "http2": False,
         "limits": httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=KEEPALIVE_S),
         "trust_env": False,
+        "verify": trusted(),
         "follow_redirects": False,
         "timeout": None,
     }

@@ -15,10 +15,11 @@ _STYLE = """
 :root { color-scheme: light dark; --ink: light-dark(#1d2430, #e8ecf2); --soft: light-dark(#66707f, #9aa4b2);
         --line: light-dark(#d5dbe3, #39424f); --anger: light-dark(#b42318, #ff8577); }
 body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
-svg { width: 100%; height: auto; } .grid { stroke: var(--line); } text { fill: var(--soft); font-size: 12px; }
+svg { width: 100%; height: auto; overflow: visible; }
+.grid { stroke: var(--line); } text { fill: var(--soft); font-size: 12px; }
 .curve { fill: none; stroke: var(--anger); stroke-width: 2; } .act { stroke: var(--anger); stroke-dasharray: 4 4; }
 table { border-collapse: collapse; } th, td { text-align: left; padding: .25rem 1.5rem .25rem 0; vertical-align: top; }
-th { color: var(--soft); font-weight: 500; }
+th { color: var(--soft); font-weight: 500; white-space: nowrap; }
 """
 
 
@@ -41,7 +42,7 @@ def page(
     duration_ms = max(1, int(summary["durationMs"]))
     told = "".join(f"<tr><th>{ms / 1000:.1f} s</th><td>{escape(text)}</td></tr>" for ms, text in notes)
     numbers = "".join(
-        f"<tr><th>{escape(name)}</th><td>{escape(str(value))}</td></tr>" for name, value in summary.items()
+        f"<tr><th>{escape(name)}</th><td>{escape(shown(value))}</td></tr>" for name, value in summary.items()
     )
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>'
@@ -52,6 +53,13 @@ def page(
         f"{f'<table>{told}</table>' if told else '<p>Nothing: the mood did not change.</p>'}"
         f"<h2>In numbers</h2><table>{numbers}</table></html>\n"
     )
+
+
+def shown(value: object) -> str:
+    """A figure as a person writes it."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {number}" for name, number in value.items()) or "none"
+    return "never" if value is None else str(value)
 
 
 def curve(events: Sequence[Mapping[str, Any]], duration_ms: int, act_at: float) -> str:

@@ -121,6 +121,7 @@ def _print_json(file: Path, steps: "list[Step]", summary: dict[str, Any]) -> Non
 def _print_text(steps: "list[Step]", summary: dict[str, Any]) -> None:
     from rich.console import Console
 
+    from ..report import shown
     from .printing import print_event
 
     console = Console()
@@ -131,7 +132,7 @@ def _print_text(steps: "list[Step]", summary: dict[str, Any]) -> None:
     console.print()
     console.print(f"mood curve  {curve(steps, summary['durationMs'])}", highlight=False)
     for name, value in summary.items():
-        console.print(f"{name:<16} {value}", highlight=False)
+        console.print(f"{name:<16} {shown(value)}", highlight=False)
 
 
 def curve(steps: "list[Step]", duration_ms: int, width: int = 60) -> str:

@@ -71,7 +71,7 @@ async def stream_status() -> Response:
             log.warning("line.error", call=call.call_sid)
         if call.stream_sid in (None, form.get("StreamSid")):
             call.end(Outcome.HANGUP)
-    return Response(status=204)
+    return Response(b"", status=204)
 
 
 @routes.post("/twilio/call-status")
@@ -81,7 +81,7 @@ async def call_status() -> Response:
     call = live_call(form["CallSid"])
     if call is not None and form.get("CallStatus") in _OVER:
         call.end(Outcome.HANGUP)
-    return Response(status=204)
+    return Response(b"", status=204)
 
 
 async def signed_form() -> dict[str, str]:

@@ -84,7 +84,7 @@ def test_an_address_of_vapis_over_https_is_posted_to(url: str) -> None:
         "https://evil.com\n.vapi.ai/x",
         "https://api.vapi.ai\r\nX-Evil: 1/x",
         "https://evil_com.vapi.ai/x",
-        "https://аpi.vаpi.ai/x",
+        "https://\u0430pi.v\u0430pi.ai/x",
         "https://xn--vpi-7cd.ai/x",
         "https://127.0.0.1/x",
         "https://[::1]/x",

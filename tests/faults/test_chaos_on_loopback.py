@@ -21,8 +21,8 @@ from agent.settings import Secret, Settings
 from agent.testing import CallResult, FakeCall, FakeVapi, Fault, Hook, Pace, ScriptedEngine, TwilioCaller
 
 VOICE = load_telephone(Path(__file__).parents[2] / "agent/demo/voices/emma_calm_then_angry.wav")
-ANGRY_FROM_MS = 1000
-TALK_S = 4.0
+ANGRY_FROM_MS = 600
+TALK_S = 2.6
 
 
 @dataclass
