@@ -6,12 +6,40 @@ to warnings, because some of them log the addresses they request.
 
 import logging
 import sys
+import traceback
+from collections.abc import Iterator
 
 import structlog
+from structlog.typing import EventDict
 
 WARNING = logging.WARNING
 
+FRAMES = 12
+"""Innermost frames of a traceback that are kept."""
+
 NOISY = ("httpx2", "httpcore2", "hypercorn.access", "trio-websocket")
+
+
+def without_what_was_said(logger: object, method: str, event: EventDict) -> EventDict:
+    """An exception as its kind and where it happened. Its text and the local variables may hold what a caller said."""
+    error = event.pop("exc_info", None)
+    if error is True:
+        error = sys.exc_info()[1]
+    if isinstance(error, BaseException):
+        event["exception"] = list(_places(error))
+    return event
+
+
+def _places(error: BaseException) -> Iterator[dict[str, object]]:
+    """One entry for each exception in a group, and for what caused it."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _places(inner)
+        return
+    frames = traceback.extract_tb(error.__traceback__)[-FRAMES:]
+    yield {"kind": type(error).__name__, "at": [f"{f.filename}:{f.lineno} {f.name}" for f in frames]}
+    if error.__cause__ is not None:
+        yield from _places(error.__cause__)
 
 
 def configure(level: int = logging.INFO) -> None:
@@ -24,7 +52,7 @@ def configure(level: int = logging.INFO) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks,
+            without_what_was_said,
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),

@@ -6,7 +6,7 @@ engine raises while hearing is kept for the analyzer, and never reaches the deco
 """
 
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from math import inf
 
@@ -15,7 +15,7 @@ import trio
 
 from ..core.audio import Gap, PcmChunk, Window
 from ..core.emotion import FAILED, EmotionReading
-from ..errors import EngineRefused, EngineUnavailable
+from ..errors import EngineRefused, EngineUnavailable, alone
 from ..ports import Engine, EngineSession, Timeline
 from .aggregator import Heard
 from .channels import Inbox, Outbox
@@ -48,15 +48,16 @@ class Ear:
             self._session = None
 
     def check(self) -> None:
-        """Raise what the session raised while hearing, as the outage it is."""
+        """Raise what the session raised while hearing."""
         if self._fault is not None:
-            raise as_engine_error(self._fault) from self._fault
+            raise self._fault
 
 
 def as_engine_error(fault: Exception) -> EngineUnavailable | EngineRefused:
     """What an engine's exception means to us. Its text is not repeated: it may hold what a caller said."""
-    if isinstance(fault, EngineUnavailable | EngineRefused):
-        return fault
+    known = alone(fault)
+    if isinstance(known, EngineUnavailable | EngineRefused):
+        return known
     log.error("engine.failed", exc_info=fault)
     return EngineUnavailable(f"it failed with {type(fault).__name__}")
 
@@ -91,31 +92,38 @@ class Analyzer:
             )
 
     async def _attempt(self, windows: Inbox[Window], readings: Outbox[Heard]) -> None:
-        with trio.CancelScope(deadline=trio.current_time() + self._patience_s) as opening:
-            async with AsyncExitStack() as stack:
-                try:
-                    session = await stack.enter_async_context(self._engine.open(self._call_sid))
-                except Exception as fault:
+        """One session of the engine's, from opening to closing, each within its patience."""
+        heard_all, opened = False, False
+        with trio.CancelScope(deadline=trio.current_time() + self._patience_s) as slow:
+            try:
+                async with self._engine.open(self._call_sid) as session:
+                    slow.deadline, opened = inf, True
+                    try:
+                        await self._read_all(session, windows, readings)
+                        heard_all = True
+                    finally:
+                        slow.deadline = trio.current_time() + self._patience_s
+            except Exception as fault:
+                if not heard_all:
                     raise as_engine_error(fault) from fault
-                opening.deadline = inf
-                with self._ear.lent_to(session):
-                    async for window in windows:
-                        try:
-                            reading = await self._read(session, window)
-                        except (EngineUnavailable, EngineRefused):
-                            await readings.send(Heard(failed(window)))
-                            raise
-                        await readings.send(Heard(reading))
-                    return
-        raise EngineUnavailable("it did not open in time")
+                log.warning("engine.closed_badly", exc_info=fault)
+        if not heard_all:
+            raise EngineUnavailable(f"it did not {'close' if opened else 'open'} in time")
+
+    async def _read_all(self, session: EngineSession, windows: Inbox[Window], readings: Outbox[Heard]) -> None:
+        with self._ear.lent_to(session):
+            async for window in windows:
+                try:
+                    reading = await self._read(session, window)
+                except Exception:
+                    await readings.send(Heard(failed(window)))
+                    raise
+                await readings.send(Heard(reading))
 
     async def _read(self, session: EngineSession, window: Window) -> EmotionReading:
         with trio.move_on_after(self._patience_s):
             self._ear.check()
-            try:
-                reading = await session.read(window)
-            except Exception as fault:
-                raise as_engine_error(fault) from fault
+            reading = await session.read(window)
             if self._degraded:
                 self._degraded = False
                 self._timeline.record("analyzer.recovered", engine=self._engine.name, reason="it answers again")

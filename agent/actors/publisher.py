@@ -66,7 +66,7 @@ class Publisher:
     async def _without_assistant(self, updates: Inbox[ContextUpdate]) -> None:
         """Keep the latest for when there is one again."""
         async for update in updates:
-            self._pending = update if self._pending is None else without_interruption(update)
+            self._pending = without_interruption(update)
 
     def _note(self, outage: Exception) -> None:
         self._failed(str(outage), will_retry=isinstance(outage, AssistantUnavailable))
@@ -87,16 +87,18 @@ class Publisher:
             if not will_retry:
                 return
             update = without_interruption(update)
-            with trio.move_on_after(backoff(failures, trouble)):
-                try:
-                    newer = await updates.receive()
-                except trio.EndOfChannel:
-                    # The call is wrapping up: one last try with what is left of its grace.
-                    await self._say_and_tell(session, update)
-                    return
-                update, failures = newer.replacing(update), 0
+            try:
+                with trio.move_on_after(backoff(failures, trouble)):
+                    while True:  # newer ones take its place, and wait as long: the platform is down for them too
+                        update = (await updates.receive()).replacing(update)
+            except trio.EndOfChannel:
+                # The call is wrapping up: one last try with what is left of its grace.
+                await self._say_and_tell(session, without_interruption(update))
+                return
 
     async def _say_and_tell(self, session: AssistantSession, update: ContextUpdate) -> Exception | None:
+        if update.say is not None and self._heard_ms() is None:
+            update = without_interruption(update)  # it has stopped speaking by itself
         async with trio.open_nursery() as nursery:
             if update.say is not None:
                 nursery.start_soon(self._interrupt, session, update.say)

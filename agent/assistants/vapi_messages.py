@@ -59,7 +59,7 @@ def read_message(body: bytes) -> ServerMessage:
     """Parse a body. Raises BadMessage where it is not a server message at all."""
     try:
         message = _decoder.decode(body).message
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise BadMessage("this is not a server message of Vapi's") from None
     if not isinstance(message.type, str):
         raise BadMessage("this server message has no type")

@@ -48,6 +48,7 @@ class Call:
         self._touched_at = trio.current_time()
         self._tokens: OrderedDict[str, int] = OrderedDict()
         self._issued = 0
+        self._asked: set[trio.MemorySendChannel[Verdict]] = set()
 
     # --- life ---
 
@@ -65,6 +66,13 @@ class Call:
         if self.outcome is None:
             self.outcome = outcome
         self.mailbox.close()
+
+    def close(self, code: int, reason: str) -> None:
+        """Its tree is gone: hang up its line, and let nobody wait for it any more."""
+        self.mailbox.hang_up(code, reason)
+        self.readings.close()
+        for answer in self._asked:
+            answer.close()
 
     # --- its line ---
 
@@ -96,11 +104,14 @@ class Call:
         """Fold in a reading from outside, and say what became of it. Raises CallGone when the call has ended."""
         self.touch()
         answer, verdict = trio.open_memory_channel[Verdict](1)
+        self._asked.add(answer)
         try:
             await self.readings.send(Heard(reading, answer.send_nowait))
             return await verdict.receive()
-        except (trio.ClosedResourceError, trio.BrokenResourceError):
+        except (trio.ClosedResourceError, trio.BrokenResourceError, trio.EndOfChannel):
             raise CallGone(f"call {self.call_sid} has ended") from None
+        finally:
+            self._asked.discard(answer)
 
     def believe(self, verdict: Verdict) -> None:
         self.mood, self.buffer_size = verdict.mood, verdict.buffer_size

@@ -94,8 +94,7 @@ class CallDirectory:
         """Everything that must happen whatever happened: nothing here waits."""
         call.end(Outcome.DRAINED)
         outcome = call.outcome or Outcome.DRAINED
-        call.mailbox.hang_up(*CLOSING.get(outcome, (1000, outcome.value)))
-        call.readings.close()
+        call.close(*CLOSING.get(outcome, (1000, outcome.value)))
         call.timeline.record(
             "call.ended", outcome=outcome.value, durationMs=call.timeline.elapsed_ms, summary=call.summary()
         )

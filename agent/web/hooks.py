@@ -236,7 +236,7 @@ def read_outside(body: bytes) -> _Outside:
         outside = _outside.decode(body)
     except msgspec.ValidationError as error:
         raise BadRequest(f"The body does not fit: {error}.") from None
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise BadRequest("The body is not JSON.") from None
     outside.emotion.label = outside.emotion.label.strip().lower()
     if not _LABEL.fullmatch(outside.emotion.label):

@@ -367,12 +367,12 @@ async def test_following_goes_on_in_the_new_file(tmp_path: Path, monkeypatch: py
 async def test_following_misses_nothing_that_was_written_just_before_a_rotation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jsonl, "ROTATE_AT", 50)
+    monkeypatch.setattr(jsonl, "ROTATE_AT", 500)
     write(tmp_path, b"")
     async with following(tmp_path) as seen:
-        for n in range(2):  # between two looks
-            jsonl._append(tmp_path, line("CA1", n=n) + b"\n")
-        assert await next_lines(seen, 2) == numbered("CA1", range(2))
+        for start in (0, 10):  # between two looks
+            jsonl._append(tmp_path, b"".join(one + b"\n" for one in numbered("CA1", range(start, start + 10))))
+        assert await next_lines(seen, 20) == numbered("CA1", range(20))
 
 
 # --- The ledger that forgets ---

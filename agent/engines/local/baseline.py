@@ -4,7 +4,7 @@ The reference a voice is compared with lies between the ordinary caller and this
 calm speech is heard, feature by feature: quickly where people differ more among each other than from moment to moment
 (pitch: half way after two seconds), slowly where the moment decides, and never wholly, for the first seconds of a call
 may be anything. The spread that counts as ordinary narrows with it. Speech counts the less the less calm it sounds, so
-that anger does not become the norm. Loudness is different: line and handset set it, so it is only ever compared with
+that anger is slow to become the norm. Loudness is different: line and handset set it, so it is only ever compared with
 the caller's own.
 """
 
@@ -17,6 +17,9 @@ _HALF_WAY_S: Final = 6.0 * (SPREAD_OF_ONE / SPREAD) ** 2
 """Seconds of calm speech after which this caller counts as much as the ordinary one."""
 _MEMORY_S: Final = 60.0
 """Calm speech older than this fades: lines and handsets change."""
+_ALWAYS: Final = 0.3
+"""What speech that does not sound calm still counts: a bright, high voice on a bright line never sounds calm by the
+ordinary measure, and must yet become its own."""
 _LOUDNESS: Final = FEATURES.index("loudness")
 _LOUDNESS_KNOWN_S: Final = 2.0
 
@@ -36,8 +39,6 @@ class Baseline:
 
     def learn(self, values: Vector, speech_s: float, calm: float) -> None:
         """Take in a window that brought so much new speech, believed calm to this degree."""
-        weight = speech_s * calm**2
-        if weight <= 0.0:
-            return
+        weight = speech_s * (_ALWAYS + (1.0 - _ALWAYS) * calm**2)
         self._calm_s = min(_MEMORY_S, self._calm_s + weight)
         self._mean += (values - self._mean) * (weight / self._calm_s)
