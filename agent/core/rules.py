@@ -85,6 +85,8 @@ class Rules:
         label = mood.emotion.label
         if label not in mood.support or label == self._announced:
             return False
+        if label in ANGER and self._announced not in ANGER:
+            return True  # anger is told as soon as it dominates; only going back takes a clear lead
         return mood.support[label] >= LEAD * mood.support.get(self._announced, 0.0)
 
     def _earns_interruption(self, mood: Mood, now: float) -> bool:

@@ -219,6 +219,16 @@ async def test_an_interruption_is_not_made_when_the_assistant_has_stopped_speaki
     assert [note for _, note in scene.told] == ["one"]
 
 
+async def test_an_interruption_decided_while_the_platform_is_down_is_not_made_later(autojump_clock: MockClock) -> None:
+    async with publishing(Fault("unavailable", retry_after=7.0, times=1)) as scene:
+        scene.updates.offer(update("one"))
+        await trio.sleep(1)
+        scene.updates.offer(update("two", say=SORRY))
+        await trio.sleep(30)
+    assert "two" in [note for _, note in scene.told]
+    assert (7.0, SORRY) not in scene.told
+
+
 async def test_an_interruption_decided_while_the_platform_could_not_be_opened_is_not_made_later(
     autojump_clock: MockClock,
 ) -> None:

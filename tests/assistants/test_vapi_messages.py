@@ -46,7 +46,7 @@ TYPES: dict[str, dict[str, Any]] = {
 
 
 def body(type_: str = "speech-update", call: object = CALL, **fields: object) -> bytes:
-    meta = {"timestamp": 1700000000000, "assistantVersion": None, "artifact": {"messages": []}}
+    meta: dict[str, object] = {"timestamp": 1700000000000, "assistantVersion": None, "artifact": {"messages": []}}
     return json.dumps({"message": {"type": type_, "call": call, **meta, **fields}}).encode()
 
 

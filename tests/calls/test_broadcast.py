@@ -69,7 +69,8 @@ def test_two_runs_of_the_service_can_be_told_apart() -> None:
 
 
 def test_a_listener_is_told_of_every_event_at_once() -> None:
-    events, told = Broadcast(), []
+    events = Broadcast()
+    told: list[object] = []
     events.listen(told.append)
     publish(events, 3)
     assert told == [{"event": "audio.chunk"}] * 3

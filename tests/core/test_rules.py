@@ -98,7 +98,7 @@ def test_a_new_label_has_to_lead_the_announced_one_clearly() -> None:
 
 
 def test_two_labels_that_take_turns_by_a_hair_are_not_two_notes_a_second() -> None:
-    turns = [(5, mood(*pair, **{other: 1.95}), False) for pair, other in [(("sad",), "happy"), (("happy",), "sad")]]
+    turns = [(5, mood("sad", happy=1.95), False), (5, mood("happy", sad=1.95), False)]
     assert len(run(turns * 50, Rules())) == 1
 
 

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -314,9 +314,8 @@ async def following(folder: Path, call_sid: str = "") -> AsyncIterator[trio.Memo
     send, seen = trio.open_memory_channel[bytes](100)
 
     async def watch() -> None:
-        async with aclosing(follow(folder, call_sid)) as lines:
-            async for one in lines:
-                send.send_nowait(one)
+        async for one in follow(folder, call_sid):
+            send.send_nowait(one)
 
     with trio.fail_after(10):
         async with trio.open_nursery() as nursery:

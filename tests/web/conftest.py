@@ -216,6 +216,8 @@ class Events:
         self.head = (await self._until(b"\r\n\r\n")).decode("latin-1")
         assert " 200 " in self.head.splitlines()[0], self.head
         assert "content-type: text/event-stream" in self.head.lower()
+        while b"\n\n" not in self._data:  # the head may come before anybody watches; the first line does not
+            await self._more()
 
     def __aiter__(self) -> Events:
         return self
@@ -230,12 +232,15 @@ class Events:
     async def take(self, count: int) -> list[tuple[str, Json]]:
         return [await anext(self) for _ in range(count)]
 
+    async def _more(self) -> None:
+        piece = await self._stream.receive_some()
+        if not piece:
+            raise StopAsyncIteration
+        self._data += piece
+
     async def _until(self, mark: bytes) -> bytes:
         while mark not in self._data:
-            piece = await self._stream.receive_some()
-            if not piece:
-                raise StopAsyncIteration
-            self._data += piece
+            await self._more()
         taken, _, self._data = self._data.partition(mark)
         return taken
 

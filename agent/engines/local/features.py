@@ -14,9 +14,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.core.audio import SAMPLE_RATE
-from agent.core.frames import BLOCK_SAMPLES, FRAME_SAMPLES
-from agent.core.speech import Judged, Pitch
+from ...core.audio import SAMPLE_RATE
+from ...core.frames import BLOCK_SAMPLES, FRAME_SAMPLES
+from ...core.speech import Judged, Pitch
 
 Floats = NDArray[np.float32]
 

@@ -5,8 +5,8 @@ its evidence. Labels compete with neutral, whose own evidence is zero: an ordina
 its reference by less than the bias it takes to be anything else.
 
 The numbers are set by hand. Signs and proportions follow what acted anger, fear, joy and sadness do to a telephone
-voice; sizes are rounded so that no single feature can raise an alarm: loudness counts for at most `_MOST` spreads, and
-so a loud talker, or one who moves closer to the telephone, is not an angry one.
+voice; sizes are rounded so that no single feature can raise an alarm: each is cut off at `_MOST` spreads, and loudness
+is measured in the caller's own, so a loud talker, or one who moves closer to the telephone, is not an angry one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,8 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.core.emotion import ANGER, LABELS, Emotion
-
+from ...core.emotion import ANGER, LABELS, Emotion
 from .features import FEATURES
 
 Vector = NDArray[np.float64]

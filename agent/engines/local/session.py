@@ -12,11 +12,10 @@ from typing import Final
 
 import numpy as np
 
-from agent.core.audio import Gap, PcmChunk, Window
-from agent.core.emotion import LABELS, Emotion, EmotionReading, Gated
-from agent.core.frames import BLOCK_MS, FRAME_MS, BlockCutter, Skipped
-from agent.core.speech import PitchTracker, SpeechJudge
-
+from ...core.audio import Gap, PcmChunk, Window
+from ...core.emotion import LABELS, Emotion, EmotionReading, Gated
+from ...core.frames import BLOCK_MS, FRAME_MS, BlockCutter, Skipped
+from ...core.speech import PitchTracker, SpeechJudge
 from .belief import Belief
 from .features import ENOUGH_SPEECH_MS, Floats, Heard, Listener
 from .model import Vector
