@@ -99,11 +99,17 @@ class Publisher:
     async def _say_and_tell(self, session: AssistantSession, update: ContextUpdate) -> Exception | None:
         if update.say is not None and self._heard_ms() is None:
             update = without_interruption(update)  # it has stopped speaking by itself
+        trouble: list[Exception] = []
+
+        async def tell() -> None:
+            if (failure := await self._tell(session, update)) is not None:
+                trouble.append(failure)
+
         async with trio.open_nursery() as nursery:
-            if update.say is not None:
-                nursery.start_soon(self._interrupt, session, update.say)
-            return await self._tell(session, update)
-        raise AssertionError("unreachable")
+            nursery.start_soon(tell)
+            if update.say is not None:  # this runs first: the caller is waiting for it
+                await self._interrupt(session, update.say)
+        return trouble[0] if trouble else None
 
     async def _tell(self, session: AssistantSession, update: ContextUpdate) -> Exception | None:
         sent_at = trio.current_time()

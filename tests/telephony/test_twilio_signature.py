@@ -64,7 +64,7 @@ queries = st.dictionaries(st.text(min_size=1, max_size=5), st.text(min_size=1, m
 def test_the_vendors_library_and_we_accept_each_others_signatures(
     form: list[tuple[str, str]], scheme: str, host: str, path: str, query: str
 ) -> None:
-    from twilio.request_validator import (  # type: ignore[import-untyped]  # noqa: PLC0415
+    from twilio.request_validator import (  # type: ignore[import-untyped]
         RequestValidator,
         add_port,
         remove_port,

@@ -67,7 +67,7 @@ def test_a_recorded_conversation_is_read_from_connected_to_stop() -> None:
     assert stream.feed(recording("start"), 1.1) == LineStarted(
         stream_sid=STREAM,
         call_sid=CALL,
-        token="one-time-random",  # noqa: S106
+        token="one-time-random",
         parameters={"correlationId": "0d5f3c1e-7f1f-4a37-8f3c-2d6d6b0f9a11", "token": "one-time-random"},
         tracks=("inbound",),
     )

@@ -30,7 +30,7 @@ def test_the_stream_comes_first_and_the_fallback_after_it() -> None:
     twiml = connect_stream(
         "wss://calls.example.com/audio-stream/CA1",
         call_sid="CA1",
-        token="t&<1>",  # noqa: S106
+        token="t&<1>",
         status_callback="https://calls.example.com/twilio/stream-status",
         fallback=Fallback("+15550100100", None),
     )
