@@ -4,7 +4,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -77,11 +77,20 @@ def read_dotenv(path: Path) -> dict[str, str]:
         line = raw.strip().removeprefix("export ").strip()
         if not line or line.startswith("#"):
             continue
-        match = re.fullmatch(r"""([A-Za-z_]\w*)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^#]*?))\s*(?:\s#.*)?""", line)
-        if match is None:
+        name, equals, value = line.partition("=")
+        plain = _unquoted(value.strip())
+        if not equals or plain is None or not re.fullmatch(r"[A-Za-z_]\w*", name.strip(), re.ASCII):
             raise ConfigError(f"{path.name} line {number} is not NAME=value: write one setting a line")
-        found[match[1]] = next((text for text in match.groups()[1:] if text is not None), "")
+        found[name.strip()] = plain
     return found
+
+
+def _unquoted(value: str) -> str | None:
+    """A value without its quotes and the comment behind it; None: its quotes do not close."""
+    if value[:1] in ("'", '"'):
+        text, quote, rest = value[1:].partition(value[0])
+        return text if quote and (not rest.strip() or rest.strip().startswith("#")) else None
+    return re.split(r"(?:^|\s)#", value, maxsplit=1)[0].strip()
 
 
 def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
@@ -117,7 +126,8 @@ def _provider_table(path: Path, key: str, value: dict[str, Any]) -> Any:
     for name in value:
         if name not in types:
             raise ConfigError(f"{path}: {name} is not a setting of [{key}]: remove it or correct its name")
-    return kind(**{name: _typed(f"{path}: [{key}] {name}", types[name], value[name]) for name in value})
+    given = {name: _typed(f"{path}: [{key}] {name}", types[name], value[name]) for name in value}
+    return replace(getattr(Settings(), key), **given)
 
 
 def _typed(where: str, kind: Any, value: Any) -> Any:

@@ -131,6 +131,7 @@ _POSITIVE = (
 def checked(settings: Settings) -> Settings:
     """The same settings, if they make sense together. Raises ConfigError."""
     _check_numbers(settings)
+    _check_together(settings)
     for attribute, allowed in (("attach", ATTACH_MODES), ("engine", ENGINES), ("profile", PROFILES)):
         value = getattr(settings, attribute)
         if value not in allowed:
@@ -147,10 +148,6 @@ def _check_numbers(settings: Settings) -> None:
         value = getattr(settings, item.name)
         if isinstance(value, float) and not (math.isfinite(value) and value >= 0):
             raise ConfigError(f"{item.name} must be a number of at least 0, not {value!r}")
-    for table in ("local", "hume"):
-        own = getattr(settings, table)
-        if (own.window_s is not None and not own.window_s > 0) or (own.min_samples is not None and own.min_samples < 1):
-            raise ConfigError(f"[{table}] window_s must be above 0 and min_samples at least 1")
     for name in _UNIT_INTERVAL:
         if not 0 <= getattr(settings, name) <= 1:
             raise ConfigError(f"{name} must lie between 0 and 1, not {getattr(settings, name)!r}")
@@ -158,14 +155,23 @@ def _check_numbers(settings: Settings) -> None:
         if not getattr(settings, name) > 0:
             label = "CALLMOOD_MAX_CALLS" if name == "max_calls" else name
             raise ConfigError(f"{label} must be above 0, not {getattr(settings, name)!r}")
+    if settings.port > 65535:
+        raise ConfigError(f"PORT must be at most 65535, not {settings.port}")
+
+
+def _check_together(settings: Settings) -> None:
+    for table in ("local", "hume"):
+        own = getattr(settings, table)
+        if own.window_s is not None and not 0 < own.window_s < math.inf:
+            raise ConfigError(f"[{table}] window_s must be above 0, not {own.window_s!r}")
+        if own.min_samples is not None and not 1 <= own.min_samples <= settings.buffer_keep:
+            raise ConfigError(f"[{table}] min_samples must lie between 1 and buffer_keep, not {own.min_samples!r}")
     if settings.buffer_keep > settings.buffer_cap:
         raise ConfigError("buffer_keep must not be larger than buffer_cap")
     if settings.buffer_keep < settings.min_samples:
         raise ConfigError("buffer_keep must be at least min_samples, or a full buffer would forget the mood")
     if settings.hybrid_low > settings.hybrid_high:
         raise ConfigError("hybrid_low must not be larger than hybrid_high")
-    if settings.port > 65535:
-        raise ConfigError(f"PORT must be at most 65535, not {settings.port}")
 
 
 def _check_url(attribute: str, text: str) -> None:

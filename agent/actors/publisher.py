@@ -1,8 +1,7 @@
 """updates -> assistant; always the latest. The assistant's platform may be slow, wrong or gone: the call goes on.
 
 The note and the interruption travel side by side. A note that failed is tried again with backoff until a newer one
-takes its place or the budget is spent; an interruption is never tried again, since a late one cuts off the wrong
-sentence.
+takes its place. An interruption is never tried again: a late one cuts off the wrong sentence.
 """
 
 from collections.abc import Callable
@@ -20,10 +19,8 @@ from .supervision import keep_running
 
 log = structlog.get_logger()
 
-RETRIES = 6
-"""Attempts at one note after the first. With the backoff below they span about half a minute."""
-
 LONGEST_BACKOFF_S = 8.0
+"""Seconds between attempts while an outage lasts. The note is the caller's present state: it never becomes too late."""
 
 
 class Publisher:
@@ -58,10 +55,15 @@ class Publisher:
                 session = await stack.enter_async_context(self._assistant.open(self._call_sid))
             except Exception as fault:
                 raise as_assistant_error(fault) from fault
-            if self._pending is not None:
-                await self._publish(session, self._pending, updates)
-            async for update in updates:
-                await self._publish(session, update, updates)
+            try:
+                if self._pending is not None:
+                    await self._publish(session, self._pending, updates)
+                async for update in updates:
+                    await self._publish(session, update, updates)
+            except CallGone as gone:
+                self._failed(str(gone), will_retry=False)
+                async for _ in updates:  # the session stays open as long as the call, and nothing more is said in it
+                    pass
 
     async def _without_assistant(self, updates: Inbox[ContextUpdate]) -> None:
         """Keep the latest for when there is one again."""
@@ -72,7 +74,7 @@ class Publisher:
         self._failed(str(outage), will_retry=isinstance(outage, AssistantUnavailable))
 
     async def _publish(self, session: AssistantSession, update: ContextUpdate, updates: Inbox[ContextUpdate]) -> None:
-        """One update, until it or a newer one has been accepted or given up."""
+        """One update, until it or a newer one has been accepted or refused."""
         failures, self._pending = 0, None
         while True:
             trouble = await self._say_and_tell(session, update)
@@ -81,7 +83,7 @@ class Publisher:
             if isinstance(trouble, CallGone):
                 raise trouble
             failures += 1
-            will_retry = isinstance(trouble, AssistantUnavailable) and failures <= RETRIES
+            will_retry = isinstance(trouble, AssistantUnavailable)
             if failures == 1 or not will_retry:
                 self._failed(str(trouble), will_retry=will_retry)
             if not will_retry:
@@ -90,10 +92,10 @@ class Publisher:
             try:
                 with trio.move_on_after(backoff(failures, trouble)):
                     while True:  # newer ones take its place, and wait as long: the platform is down for them too
-                        update = (await updates.receive()).replacing(update)
+                        update = without_interruption(await updates.receive())
             except trio.EndOfChannel:
                 # The call is wrapping up: one last try with what is left of its grace.
-                await self._say_and_tell(session, without_interruption(update))
+                await self._say_and_tell(session, update)
                 return
 
     async def _say_and_tell(self, session: AssistantSession, update: ContextUpdate) -> Exception | None:

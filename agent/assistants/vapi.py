@@ -33,7 +33,9 @@ def checked_control_url(text: str, extra_hosts: Collection[str] = ()) -> str:
         url = httpx.URL(text)
     except (httpx.InvalidURL, TypeError, ValueError):
         raise BadControlUrl("the control address is not an address") from None
-    named = url.host in extra_hosts or f"{url.host}:{url.port}" in extra_hosts
+    host = f"[{url.host}]" if ":" in url.host else url.host
+    port = url.port or (443 if url.scheme == "https" else 80)
+    named = not {url.host, host, f"{host}:{port}"}.isdisjoint(extra_hosts)
     if url.userinfo or url.scheme not in ("https", "http"):
         raise BadControlUrl("the control address is not a plain https address")
     if named:
@@ -111,7 +113,7 @@ class VapiSession:
 
 
 def _check(response: httpx.Response) -> None:
-    """Any status below 400 is acceptance; error bodies are not repeated, since they may hold the conversation."""
+    """Acceptance is any 2xx; redirects are not followed. Bodies are not repeated: they may hold the conversation."""
     status = response.status_code
     if status < 300:
         return

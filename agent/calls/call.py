@@ -4,7 +4,6 @@ A call begins with the webhook that announces it and outlives its socket long en
 plain state, changed from one thread without waiting; the work is done by the actors of `tree.py`.
 """
 
-import hmac
 import secrets
 from collections import OrderedDict
 
@@ -13,6 +12,7 @@ import trio
 from ..actors.aggregator import Heard, Verdict
 from ..actors.channels import WhenFull, open_channel
 from ..core.emotion import ANGER, NEUTRAL, EmotionReading, Mood, Outcome, Trend
+from ..core.sameness import same
 from ..errors import CallGone
 from ..ports import Line
 from .mailbox import Mailbox
@@ -92,9 +92,8 @@ class Call:
 
     def redeem(self, token: str) -> int | None:
         """The token's place in the order of issue, once; None: it is not, or no longer, good."""
-        offered = token.encode()
         for known in self._tokens:
-            if hmac.compare_digest(known.encode(), offered):
+            if same(token, known):
                 return self._tokens.pop(known)
         return None
 

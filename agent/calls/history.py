@@ -18,7 +18,7 @@ class History:
         for line in milestones:
             try:
                 self.note(msgspec.json.decode(line))
-            except (msgspec.DecodeError, ValueError, KeyError, TypeError, AttributeError):
+            except (msgspec.DecodeError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 continue  # a line that a full disk cut short
 
     def note(self, event: Mapping[str, Any]) -> None:

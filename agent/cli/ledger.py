@@ -24,7 +24,7 @@ def calls(
     from rich.table import Table
 
     from ..calls.history import History
-    from ..ledger.jsonl import milestones
+    from ..ledger.reading import milestones
 
     history = History(milestones(folder()))
     entries = [*history.unfinished(), *history.newest_first()][:limit]
@@ -51,9 +51,9 @@ def show(
 ) -> None:
     """One call's timeline from the ledger."""
     from ..errors import CallmoodError
-    from ..ledger.jsonl import lines_of_call
+    from ..ledger.reading import lines_of_call
 
-    lines = lines_of_call(folder(), call)
+    lines = lines_of_call(folder(), call, or_ending=True)
     if not lines:
         raise CallmoodError(f"the ledger has no call {call}: callmood calls lists those it has")
     _print(lines, as_json=as_json)
@@ -66,7 +66,7 @@ def tail(
     """The timeline as it is written, until Ctrl-C."""
     import trio
 
-    from ..ledger.jsonl import follow
+    from ..ledger.reading import follow
 
     async def main() -> None:
         async for line in follow(folder(), call):

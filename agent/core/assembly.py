@@ -28,19 +28,19 @@ class Assembler:
 
     def push(self, block: Block, *, dropped: bool = False) -> Iterator[PcmChunk | Gap]:
         """The sound of one block. `dropped`: since the last block we threw some away ourselves."""
-        pending = bytearray()
+        pending, heard_at = bytearray(), block.heard_at
         for frame in block.frames:
             gap = self._gap_before(block.line, frame, len(pending), "dropped" if dropped else "lost")
             if gap is not None:
                 if pending:
-                    yield self._chunk(pending, frame.heard_at)
+                    yield self._chunk(pending, heard_at)
                 yield gap
                 pending, dropped = bytearray(), False
                 self._end = (gap.start_ms + gap.ms) * SAMPLES_PER_MS
             pending += frame.payload
-            self._sequence = frame.sequence
+            self._sequence, heard_at = frame.sequence, frame.heard_at
         if pending:
-            yield self._chunk(pending, block.heard_at)
+            yield self._chunk(pending, heard_at)
 
     def _chunk(self, payload: bytearray, heard_at: float) -> PcmChunk:
         chunk = PcmChunk(mulaw.decode(bytes(payload)), self._end // SAMPLES_PER_MS, heard_at)

@@ -33,7 +33,7 @@ class Gate:
             return reading.abstained
         if reading.speech_ms is not None and reading.speech_ms < self.min_duration_ms:
             return Gated.TOO_SHORT
-        if reading.emotion.score < self.at_least or reading.source == "fallback":
+        if reading.source == "fallback" or not reading.emotion.score >= self.at_least:  # a NaN is no score
             return Gated.LOW_CONFIDENCE
         if reading.emotion.label in self.ignored_labels:
             return Gated.IGNORED_LABEL

@@ -5,11 +5,10 @@ a slow disk costs no call any time and a killed process loses less than a second
 waiting lines give way and are counted. The file is rotated by size and the oldest files are removed.
 """
 
-import mmap
 import os
 import stat
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -19,20 +18,16 @@ import structlog
 import trio
 
 from ..errors import LedgerUnavailable
-from .memory import is_milestone
+from .reading import CURRENT, files, lines_of_call, milestones
 
 log = structlog.get_logger()
 
-CURRENT = "timeline.jsonl"
 ROTATE_AT = 32 * 1024 * 1024
 """Bytes."""
 FILES_KEPT = 16
 LINES_WAITING = 20_000
 WRITE_EVERY_S = 0.25
 LAST_WRITE_S = 2.0
-FOLLOW_EVERY_S = 0.2
-LINES_SHOWN = 20_000
-"""Lines of one call read back at the most: an hour of readings."""
 
 
 class JsonlLedger:
@@ -139,15 +134,14 @@ async def open_jsonl(folder: Path) -> AsyncIterator[JsonlLedger]:
         nursery.cancel_scope.cancel()
 
 
-def files(folder: Path) -> list[Path]:
-    """The files of the ledger, oldest first."""
-    return [*sorted(folder.glob("timeline-*.jsonl")), *([folder / CURRENT] if (folder / CURRENT).exists() else [])]
-
-
 def _make(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / CURRENT).open("ab"):
-        pass
+    folder.mkdir(parents=True, exist_ok=True, mode=stat.S_IRWXU)
+    os.close(_open(folder / CURRENT))
+
+
+def _open(path: Path) -> int:
+    """For appending; what callers felt is nobody else's to read."""
+    return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, stat.S_IRUSR | stat.S_IWUSR)
 
 
 def _append(folder: Path, data: bytes) -> None:
@@ -157,9 +151,11 @@ def _append(folder: Path, data: bytes) -> None:
         path.rename(folder / f"timeline-{datetime.now(UTC):%Y%m%dT%H%M%S%f}.jsonl")
         for old in files(folder)[:-FILES_KEPT]:
             old.unlink()
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, stat.S_IRUSR | stat.S_IWUSR)
+    descriptor = _open(path)
     try:
         before = os.fstat(descriptor).st_size
+        if before and os.pread(descriptor, 1, before - 1) != b"\n":
+            data = b"\n" + data  # behind a line that a killed process left torn
         try:
             written = 0
             while written < len(data):
@@ -169,61 +165,3 @@ def _append(folder: Path, data: bytes) -> None:
             raise
     finally:
         os.close(descriptor)
-
-
-def _lines_with(folder: Path, needle: bytes) -> Iterator[bytes]:
-    """The complete lines that hold a text, in order. Files that vanish meanwhile are passed over."""
-    for path in files(folder):
-        try:
-            with path.open("rb") as file:
-                if path.stat().st_size == 0:
-                    continue
-                with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                    at = data.find(needle)
-                    while at >= 0:
-                        start, end = data.rfind(b"\n", 0, at) + 1, data.find(b"\n", at)
-                        if end < 0:
-                            break
-                        yield data[start:end]
-                        at = data.find(needle, end)
-        except FileNotFoundError:
-            continue
-
-
-def lines_of_call(folder: Path, call_sid: str) -> list[bytes]:
-    """The lines of one call, named by its id or by the end of it."""
-    found: deque[bytes] = deque(_lines_with(folder, _of_call(call_sid)), maxlen=LINES_SHOWN)
-    return [line for line in found if b'"callSid":"' in line]
-
-
-def _of_call(call_sid: str) -> bytes:
-    return f'{call_sid}","event":'.encode()
-
-
-async def follow(folder: Path, call_sid: str = "") -> AsyncIterator[bytes]:
-    """Lines as they are written, of one call or of all, through rotations; for another process than the writer's."""
-    path, place, inode = folder / CURRENT, None, None
-    while True:
-        try:
-            status = path.stat()
-            if place is None:
-                place = status.st_size
-            elif status.st_ino != inode or status.st_size < place:
-                place = 0
-            inode = status.st_ino
-            with path.open("rb") as file:
-                file.seek(place)
-                data = file.read(ROTATE_AT)
-        except FileNotFoundError:
-            place, data = 0, b""
-        whole = data[: data.rfind(b"\n") + 1]
-        place += len(whole)
-        for line in whole.splitlines():
-            if _of_call(call_sid) in line or not call_sid:
-                yield line
-        await trio.sleep(FOLLOW_EVERY_S)
-
-
-def milestones(folder: Path) -> list[bytes]:
-    """The first and last line of every call."""
-    return [line for line in _lines_with(folder, b'"event":"call.') if is_milestone(line)]

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from werkzeug.datastructures import Headers
 
+from ..core.sameness import same
 from ..errors import BadRequest
 
 COOKIE = "callmood"
@@ -22,14 +23,14 @@ class Access:
         """What the cookie carries: proof of the token, and not the token."""
 
     def is_token(self, offered: str | None) -> bool:
-        return offered is not None and hmac.compare_digest(offered.encode(), self._token.encode())
+        return offered is not None and same(offered, self._token)
 
     def require(self, headers: Headers, cookies: Mapping[str, str]) -> None:
         """Raises BadRequest 401 without the token as bearer, or the cookie that `/live` sets."""
         scheme, _, offered = headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer" and self.is_token(offered.strip()):
             return
-        if hmac.compare_digest(cookies.get(COOKIE, "").encode(), self.cookie.encode()):
+        if same(cookies.get(COOKIE, ""), self.cookie):
             return
         raise BadRequest(
             "This needs the token: send it as Authorization: Bearer, or open /live?token=… once.",

@@ -138,8 +138,9 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     started: list[Serving] = []
 
     def serve_it(*args: str, **env: str) -> Serving:
-        started.append(Serving(tmp_path, *args, **env))
-        return started[-1]
+        started.append(serving := Serving(tmp_path, *args, **env))
+        assert serving.ready.startswith("ready "), serving.wait().err
+        return serving
 
     yield serve_it
     for serving in started:

@@ -149,8 +149,10 @@ def test_a_clock_that_falls_back_is_followed_from_there() -> None:
     assert gaps(assembled([Block(frames, 1)])) == [(60, 20, "lost")]
 
 
-def test_a_new_line_begins_its_clock_anew_and_ours_goes_on() -> None:
-    sounds = assembled([Block((frame(90, 5_000),), 1), Block((frame(2, 0), frame(3, 20)), 2)])
+@pytest.mark.parametrize(("number", "media_ms"), [(2, 0), (900, 80_000)])
+def test_a_new_line_begins_its_clock_anew_and_ours_goes_on(number: int, media_ms: int) -> None:
+    newer = (frame(number, media_ms), frame(number + 1, media_ms + 20))
+    sounds = assembled([Block((frame(90, 5_000),), 1), Block(newer, 2)])
     assert_tiled(sounds)
     assert gaps(sounds) == []
     assert sounds[-1].end_ms == 60

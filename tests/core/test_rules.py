@@ -134,6 +134,11 @@ def test_interruptions_keep_their_conditions_and_their_cool_down(steps: list[tup
     assert all(second[0] - first[0] >= 3.0 - 1e-9 for first, second in pairwise(cuts))
 
 
+def test_an_assistant_that_goes_on_speaking_is_not_cut_off_again_before_the_cool_down_is_over() -> None:
+    made = run([(10, mood(), True)] * 40, Rules(InterruptRule(cooldown_s=15.0)))
+    assert [at for at, update, _ in made if update.barge_in] == [1.0, 16.0, 31.0]
+
+
 def test_an_angry_caller_who_was_already_announced_still_interrupts_when_the_assistant_begins_to_speak() -> None:
     rules = Rules()
     assert rules.decide(mood(), 0.0, assistant_speaking=False) is not None

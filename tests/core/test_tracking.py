@@ -21,7 +21,7 @@ def reading(label: str = "angry", score: float = 0.9, **facts: object) -> Emotio
 
 
 def tracker_of(heard: Heard, **kept: int) -> MoodTracker:
-    tracker = MoodTracker(Gate(at_least=0.0), window_s=WINDOW_S, **{"min_samples": 1, **kept})  # type: ignore[arg-type]
+    tracker = MoodTracker(Gate(at_least=0.0), window_s=WINDOW_S, **({"min_samples": 1} | kept))
     for at, label, score in heard:
         tracker.take(reading(label, score, heard_at=at), at)
     return tracker
@@ -148,6 +148,12 @@ def test_the_buffer_is_capped_and_keeps_the_newest(heard: Heard, keep: int, cap:
     held = heard[len(heard) - size :]
     now = heard[-1][0] if heard else 0.0
     assert sum(tracker.mood(now).support.values()) == pytest.approx(sum(oracle(held, now)[0].values()))
+
+
+def test_of_a_full_buffer_the_newest_stay() -> None:
+    heard = [(0.0, "sad", 0.9)] * 8 + [(0.0, "happy", 0.9)] * 3
+    tracker = tracker_of(heard, buffer_cap=10, buffer_keep=3)
+    assert (tracker.buffer_size, set(tracker.mood(0.0).support)) == (3, {"happy"})
 
 
 def test_readings_from_outside_share_the_buffer_and_their_arrival_places_them() -> None:

@@ -15,9 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import LedgerUnavailable
-from agent.ledger import jsonl
-from agent.ledger.jsonl import CURRENT, JsonlLedger, files, follow, lines_of_call, milestones, open_jsonl
+from agent.ledger import jsonl, reading
+from agent.ledger.jsonl import JsonlLedger, open_jsonl
 from agent.ledger.memory import CALLS_KEPT, MemoryLedger, is_milestone
+from agent.ledger.reading import CURRENT, files, follow, lines_of_call, milestones
 
 
 def line(call_sid: str, event: str = "audio.chunk", **fields: object) -> bytes:
@@ -108,7 +109,7 @@ async def test_an_id_that_another_one_ends_with_is_its_own_call(tmp_path: Path) 
 
 def test_the_command_line_may_name_a_call_by_the_end_of_its_id(tmp_path: Path) -> None:
     write(tmp_path, line("CA123") + b"\n" + line("CA456") + b"\n")
-    assert lines_of_call(tmp_path, "23") == [line("CA123")]
+    assert lines_of_call(tmp_path, "23", or_ending=True) == [line("CA123")]
 
 
 @pytest.mark.parametrize("said", ['CA1","event":', '"callSid":"CA1","event":"call.ended"', "CA1\nCA1", "\\"])
@@ -142,7 +143,7 @@ def test_a_milestone_begins_or_ends_a_call(event: str, is_one: bool) -> None:
 async def test_only_the_newest_lines_of_an_endless_call_are_read_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jsonl, "LINES_SHOWN", 5)
+    monkeypatch.setattr(reading, "LINES_SHOWN", 5)
     async with opened(tmp_path) as ledger:
         await append(ledger, "CA1", numbered("CA1", range(20)))
         assert await ledger.timeline("CA1") == numbered("CA1", range(15, 20))
@@ -332,7 +333,7 @@ async def next_lines(seen: trio.MemoryReceiveChannel[bytes], count: int) -> list
 
 @pytest.fixture
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jsonl, "FOLLOW_EVERY_S", 0.05)
+    monkeypatch.setattr(reading, "FOLLOW_EVERY_S", 0.05)
 
 
 @pytest.mark.usefixtures("eager")

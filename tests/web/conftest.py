@@ -28,7 +28,7 @@ from agent.telephony.twiml import StreamPlan
 from agent.testing import CallerStream, FakeCall, FakeVapi, Hook, Pace, TwilioCaller
 from agent.testing.sockets import Closed
 
-LONGEST_S = 10
+LONGEST_S = 15
 AUTH_TOKEN = "twilio-auth-token-of-the-tests"
 TOKEN = "token-of-the-tests"
 VAPI_SECRET = "vapi-secret-of-the-tests"

@@ -14,7 +14,7 @@ from wsproto.events import TextMessage
 from agent.ingress import door, media
 from agent.telephony.signature import SIGNATURE_HEADER, sign
 from agent.telephony.twiml import StreamPlan
-from agent.testing import TwilioCaller
+from agent.testing import Pace, TwilioCaller
 from agent.testing.sockets import open_socket
 
 if TYPE_CHECKING:
@@ -498,3 +498,21 @@ async def test_thirty_calls_at_once_each_end_with_their_own_outcome(callmood: Ca
     for sid in sids:
         assert (await callmood.ended(sid))["outcome"] == "hangup"
     assert len(callmood.ready.directory) == 0
+
+
+async def test_a_whole_call_with_all_its_callbacks_as_twilio_makes_it(callmood: Callmood) -> None:
+    result = await callmood.caller().call(SECOND_OF_SILENCE, Pace(speed=20))
+    assert result.ok, result
+    assert (result.frames_sent, result.frames_lost) == (50, 0)
+    assert not [received for received in result.received if received.error]
+    assert (await callmood.ended(result.call_sid))["outcome"] == "hangup"
+
+
+async def test_a_webhook_that_comes_while_its_call_wraps_up_is_answered_with_twiml(start: Start) -> None:
+    """A call that has just hung up may still hold its slot: its caller is served or sent on, and not turned away."""
+    callmood = await start(wrap_up_s=1.0)
+    async with callmood.on_the_line() as line:
+        pass
+    again = await line.caller.place()
+    assert again.status == 200
+    assert again.error is None
