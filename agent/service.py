@@ -15,6 +15,7 @@ import structlog
 import trio
 from hypercorn.config import Config
 from hypercorn.trio import serve as serve_http
+from quart_trio import QuartTrio
 
 from . import http, wiring
 from .calls.directory import CallDirectory, open_directory
@@ -24,9 +25,11 @@ from .ingress.door import Door, serve_door
 from .ingress.media import MediaLines
 from .settings import Settings, check_built
 from .web.access import Access
-from .web.app import create_app
+from .web.app import create_app, finishing
 from .web.house import House
 from .web.metrics import Metrics
+
+LAST_ANSWERS_S = 1.0
 
 log = structlog.get_logger()
 
@@ -71,14 +74,38 @@ async def run_service(
                 upstream = str(Path(folder) / "http.sock")
                 door = Door(MediaLines(directory, signature).serve, upstream)
                 async with trio.open_nursery() as server:
-                    web_stop = trio.Event()
-                    await server.start(partial(serve_http, app, web_config(upstream), shutdown_trigger=web_stop.wait))
+                    web = Web(app, upstream)
+                    await server.start(web.serve)
                     port = await server.start(partial(serve_door, door, host=host, port=settings.port))
                     task_status.started(Ready(f"http://{bracketed(host)}:{port}", token, directory))
                     await stop.wait()
                     await directory.drain()
-                    web_stop.set()
-                    server.cancel_scope.deadline = trio.current_time() + 1.0
+                    await web.close()
+                    server.cancel_scope.cancel()
+
+
+class Web:
+    """Hypercorn on the private socket, as a child of ours that can be told to finish."""
+
+    def __init__(self, app: QuartTrio, upstream: str) -> None:
+        self._app, self._upstream = app, upstream
+        self._closing, self._closed = trio.Event(), trio.Event()
+
+    async def serve(self, task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED) -> None:
+        """Answer requests until closed."""
+        await serve_http(
+            finishing(self._app),  # type: ignore[arg-type]
+            web_config(self._upstream),
+            shutdown_trigger=self._closing.wait,
+            task_status=task_status,
+        )
+        self._closed.set()
+
+    async def close(self) -> None:
+        """Let answers under way finish, for a moment."""
+        self._closing.set()
+        with trio.move_on_after(LAST_ANSWERS_S):
+            await self._closed.wait()
 
 
 def web_config(upstream: str) -> Config:

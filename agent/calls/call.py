@@ -44,6 +44,7 @@ class Call:
         self.mood = Mood(NEUTRAL, Trend.STEADY, 0, trio.current_time())
         self.buffer_size = 0
         self.peak_anger = 0.0
+        self._left_by: Outcome | None = None
         self._speaking_since: float | None = None
         self._touched_at = trio.current_time()
         self._tokens: OrderedDict[str, int] = OrderedDict()
@@ -64,7 +65,8 @@ class Call:
     def end(self, outcome: Outcome) -> None:
         """Let it wrap up. What ended it first is what the record says."""
         if self.outcome is None:
-            self.outcome = outcome
+            left = outcome is Outcome.QUIET and not self.mailbox.has_line
+            self.outcome = self._left_by or outcome if left else outcome
         self.mailbox.close()
 
     def close(self, code: int, reason: str) -> None:
@@ -86,9 +88,22 @@ class Call:
         return token
 
     def line_ended(self, line: Line) -> None:
-        """This line is gone. Where it was the one that counts, the caller has hung up."""
-        if self.mailbox.disconnect(line):
+        """This line is gone. Where it was the one that counts, the caller has hung up; unless another line is on its
+        way, as when the call was redirected: that has until the line counts as quiet."""
+        if self.mailbox.disconnect(line, another_follows=self._another_follows):
+            self.stream_ended()
+
+    def stream_ended(self) -> None:
+        """The carrier says that the stream is over, whatever its socket looks like."""
+        if self._another_follows:
+            self._left_by = Outcome.HANGUP
+        else:
             self.end(Outcome.HANGUP)
+
+    @property
+    def _another_follows(self) -> bool:
+        """A token newer than the present line's is still good."""
+        return any(serial > self.mailbox.serial for serial in self._tokens.values())
 
     def redeem(self, token: str) -> int | None:
         """The token's place in the order of issue, once; None: it is not, or no longer, good."""

@@ -32,7 +32,7 @@ class Mailbox:
         self.blocks: Inbox[Block]
         self._outbox, self.blocks = open_channel(Block, BLOCKS_A_SECOND, WhenFull.DROP_OLDEST)
         self._line: Line | None = None
-        self._serial = 0
+        self.serial = 0
         self._closed = False
         self.connected = trio.Event()
         self.heard_at = -inf
@@ -41,12 +41,12 @@ class Mailbox:
 
     def connect(self, line: Line, serial: int) -> bool:
         """Let this line speak for the call. False: a line with a newer token already does."""
-        if serial <= self._serial or self._closed:
+        if serial <= self.serial or self._closed:
             return False
         if self._line is not None:
             self._line.hang_up(*SUPERSEDED)
         self._pass_on()
-        self._line, self._serial = line, serial
+        self._line, self.serial = line, serial
         self.connected.set()
         return True
 
@@ -63,16 +63,23 @@ class Mailbox:
 
     def _pass_on(self) -> None:
         if self._frames:
-            self._outbox.offer(Block(tuple(self._frames), self._serial))
+            self._outbox.offer(Block(tuple(self._frames), self.serial))
             self._frames.clear()
 
-    def disconnect(self, line: Line) -> bool:
-        """This line is gone. True: it was the one that counts, and nothing more will be heard."""
+    def disconnect(self, line: Line, *, another_follows: bool = False) -> bool:
+        """This line is gone. True: it was the one that counts; nothing more will be heard unless another follows."""
         if line is not self._line:
             return False
         self._line = None
-        self.close()
+        if not another_follows:
+            self.close()
+        elif not self._closed:
+            self._pass_on()
         return True
+
+    @property
+    def has_line(self) -> bool:
+        return self._line is not None
 
     def close(self) -> None:
         """Nothing more shall be heard, though the line may still be there."""

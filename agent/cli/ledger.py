@@ -21,7 +21,7 @@ def calls(
     """The calls in the ledger, newest first; those without an end are live, or were cut off."""
     import msgspec
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from ..calls.history import History
     from ..ledger.reading import milestones
@@ -32,7 +32,7 @@ def calls(
         for entry in entries:
             typer.echo(msgspec.json.encode(entry).decode())
         return
-    table = Table("call", "started", "outcome", "caller", "mood", box=None)
+    table = Table(Column("call", no_wrap=True, overflow="fold"), "started", "outcome", "caller", "mood", box=None)
     for entry in entries:
         mood = entry["mood"]
         table.add_row(

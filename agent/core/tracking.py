@@ -119,5 +119,6 @@ class MoodTracker:
             support[label] = support.get(label, 0.0) + w * reading.emotion.score
             weight[label] = weight.get(label, 0.0) + w
         label = max(support, key=lambda name: support[name])
-        score = support[label] / weight[label] if weight[label] > 0 else 0.0
+        # Rounded, so that equal scores have that score for their mean, and one equal to a threshold reaches it.
+        score = round(support[label] / weight[label], 9) if weight[label] > 0 else 0.0
         return Mood(Emotion(label, min(1.0, score)), trend, len(weighted), heard_at, support)

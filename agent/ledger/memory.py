@@ -26,9 +26,9 @@ class MemoryLedger:
         return [line for lines in self._lines.values() for line in lines if is_milestone(line)]
 
 
-MILESTONES = (b'"event":"call.started"', b'"event":"call.ended"')
+STARTED, ENDED = b'"event":"call.started"', b'"event":"call.ended"'
 
 
 def is_milestone(line: bytes) -> bool:
     """Whether a line begins or ends a call."""
-    return any(mark in line for mark in MILESTONES)
+    return STARTED in line or ENDED in line

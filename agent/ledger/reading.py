@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 import trio
 
-from .memory import is_milestone
+from .memory import STARTED, is_milestone
 
 CURRENT = "timeline.jsonl"
 LINES_SHOWN = 20_000
@@ -27,8 +27,14 @@ def files(folder: Path) -> list[Path]:
 
 
 def lines_of_call(folder: Path, call_sid: str, *, or_ending: bool = False) -> list[bytes]:
-    """The lines of one call, named by its id; or, on demand, by the end of that."""
-    return list(deque(_lines_with(folder, _of_call(call_sid, or_ending=or_ending)), maxlen=LINES_SHOWN))
+    """The lines of one call, named by its id; or, on demand, by the end of that. An id that was used again names the
+    latest of its calls."""
+    lines: deque[bytes] = deque(maxlen=LINES_SHOWN)
+    for line in _lines_with(folder, _of_call(call_sid, or_ending=or_ending)):
+        if STARTED in line:
+            lines.clear()
+        lines.append(line)
+    return list(lines)
 
 
 def milestones(folder: Path) -> list[bytes]:

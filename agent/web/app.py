@@ -1,8 +1,11 @@
 """The web application: its routes, and how it says no."""
 
+import math
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
+import trio
 from quart import Response, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
@@ -18,6 +21,11 @@ BODY_LIMIT = 10 * 1024 * 1024
 """Bytes: Vapi sends the whole assistant and transcript along. Other routes have smaller limits of their own."""
 BODY_S = 30
 """How long a body may take to arrive."""
+
+LAST_PART_S = 10.0
+"""How long the end of an answer may take to be taken."""
+
+ASGIApp = Callable[[dict[str, Any], Callable[..., Any], Callable[[Any], Awaitable[None]]], Awaitable[None]]
 
 _CODES = {404: "not_found", 405: "method_not_allowed", 408: "too_slow", 413: "too_large"}
 _WHILE_DRAINING = ("/voice/incoming", "/twilio/", "/webhook/", "/healthz", "/readyz", "/metrics")
@@ -39,6 +47,24 @@ def create_app(rooms: House) -> QuartTrio:
     app.register_error_handler(HTTPException, _refuse_http)
     app.register_error_handler(Exception, _fail)
     return app
+
+
+def finishing(app: QuartTrio) -> ASGIApp:
+    """The application as Hypercorn runs it, except that the end of an answer cannot be cancelled.
+
+    Hypercorn closes the connection inside the application's task, right after the last part of the body; and Quart-Trio
+    cancels that task as soon as it hears that the answer is complete. Without this the connection stays open for good.
+    """
+
+    async def run(scope: dict[str, Any], receive: Callable[..., Any], send: Callable[[Any], Awaitable[None]]) -> None:
+        async def finish(message: dict[str, Any]) -> None:
+            last = message["type"] == "http.response.body" and not message.get("more_body")
+            with trio.CancelScope(deadline=trio.current_time() + LAST_PART_S if last else math.inf, shield=last):
+                await send(message)
+
+        await app(scope, receive, finish)  # type: ignore[arg-type]
+
+    return run
 
 
 async def _admit() -> None:

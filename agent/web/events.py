@@ -21,6 +21,8 @@ routes = Blueprint("events", __name__)
 KEEPALIVE_S = 15.0
 SUMMARY_EVERY_S = 1.0
 
+_NUMBER = re.compile(r"\d{1,15}", re.ASCII)
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -49,10 +51,10 @@ async def events() -> Response:
 
 
 async def _all_calls(broadcast: Broadcast, last: str) -> AsyncIterator[bytes]:
-    yield b": watching\n\n"
     epoch, _, number = last.partition("-")
     with broadcast.watch() as inbox:
-        if epoch == broadcast.epoch and number.isdigit():
+        yield b": watching\n\n"
+        if epoch == broadcast.epoch and _NUMBER.fullmatch(number):
             for shown in broadcast.since(int(number)):
                 yield _event(f"{broadcast.epoch}-{shown.number}", shown.line)
         while True:
@@ -61,9 +63,9 @@ async def _all_calls(broadcast: Broadcast, last: str) -> AsyncIterator[bytes]:
 
 
 async def _one_call(rooms: House, call_sid: str, last: str) -> AsyncIterator[bytes]:
-    yield b": watching\n\n"
-    seen = int(last) if re.fullmatch(r"\d{1,9}", last, re.ASCII) else 0
+    seen = int(last) if _NUMBER.fullmatch(last) else 0
     with rooms.directory.broadcast.watch() as inbox:
+        yield b": watching\n\n"
         past = await rooms.ledger.timeline(call_sid)
         for place, line in enumerate(past, 1):
             if place > seen:

@@ -70,7 +70,7 @@ async def stream_status() -> Response:
         if form.get("StreamEvent") == "stream-error":
             log.warning("line.error", call=call.call_sid)
         if call.stream_sid in (None, form.get("StreamSid")):
-            call.end(Outcome.HANGUP)
+            call.stream_ended()
     return Response(b"", status=204)
 
 

@@ -1,5 +1,6 @@
 """The calls as JSON: those that live and those there have been."""
 
+import re
 from datetime import datetime
 from typing import Any
 
@@ -22,7 +23,7 @@ async def calls() -> Response:
     state, limit, before = request.args.get("state"), request.args.get("limit"), request.args.get("before")
     if state not in (None, "live", "ended"):
         raise BadRequest("state must be live or ended.")
-    if limit is not None and not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= LARGEST_LIMIT):
+    if limit is not None and not (re.fullmatch(r"\d{1,4}", limit, re.ASCII) and 1 <= int(limit) <= LARGEST_LIMIT):
         raise BadRequest(f"limit must be a number from 1 to {LARGEST_LIMIT}.")
     entries = everything(state)
     if before is not None:

@@ -123,6 +123,39 @@ async def test_a_newer_line_takes_over_and_the_older_is_hung_up(autojump_clock: 
         nursery.cancel_scope.cancel()
 
 
+async def test_a_redirected_call_is_not_over_when_its_first_stream_is(autojump_clock: MockClock) -> None:
+    async with open_stage() as stage, trio.open_nursery() as nursery:
+        call = stage.ring()
+        first, second = ScriptedLine(VOICE[:16_000]), ScriptedLine(VOICE[:16_000])
+        serial = call.redeem(call.issue_token())
+        assert serial is not None
+        nursery.start_soon(first.play, call.mailbox, serial)
+        await trio.sleep(1)
+        newer = call.issue_token()
+        call.line_ended(first)
+        await trio.sleep(2)
+        assert call.outcome is None
+        serial = call.redeem(newer)
+        assert serial is not None
+        await second.play(call.mailbox, serial)
+        call.stream_ended()
+        await stage.gone(call)
+        assert stage.outcome(call) == "hangup"
+        assert stage.events(call, "audio.chunk")[-1]["endMs"] > 2000  # one media clock over both lines
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_redirect_that_never_arrives_was_a_hang_up(autojump_clock: MockClock) -> None:
+    async with open_stage() as stage:
+        call = stage.ring()
+        line = ScriptedLine(VOICE)
+        call.mailbox.connect(line, call.redeem(call.issue_token()) or 0)
+        call.issue_token()
+        call.line_ended(line)
+        await trio.sleep(10 + 1.1)
+        assert stage.outcome(call) == "hangup"
+
+
 async def test_lost_frames_are_gaps_in_the_timeline_and_change_no_clock(autojump_clock: MockClock) -> None:
     async with open_stage() as stage:
         call = stage.ring()
