@@ -128,7 +128,7 @@ def _print_text(steps: "list[Step]", summary: dict[str, Any]) -> None:
     for event, step in zip(events(Path(summary["file"]), steps), steps, strict=True):
         print_event(console, event)
         if step.update is not None:
-            console.print(f"             → {step.update.note}", style="bold", highlight=False)
+            console.print(f"             → {step.update.note}", style="bold", highlight=False, soft_wrap=True)
     console.print()
     console.print(f"mood curve  {curve(steps, summary['durationMs'])}", highlight=False)
     for name, value in summary.items():

@@ -116,13 +116,13 @@ async def _demo(audio: bytes, script: Script, show: Show) -> None:
         await caller.complete(len(audio) / 8000)
         await assistant.end()
         if show.keep:
-            console.print(_try_next(ready, auth_token), highlight=False)
+            console.print(_try_next(ready, auth_token), highlight=False, soft_wrap=True)
         await over.wait()
 
 
 def _introduce(console: "Console", ready: "Ready", show: Show) -> None:
     console.print("A caller rings. The voice is synthetic, the call is real: signed webhook, WebSocket, 20 ms frames.")
-    console.print(f"The supervisor's page: {ready.live_url}\n", highlight=False)
+    console.print(f"The supervisor's page: {ready.live_url}\n", highlight=False, soft_wrap=True)
     if show.browser and (sys.platform in ("darwin", "win32") or os.environ.get("DISPLAY")):
         webbrowser.open(ready.live_url)
 

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from ...core.audio import Gap, PcmChunk, Window
-from ...core.emotion import LABELS, Emotion, EmotionReading, Gated
+from ...core.emotion import LABELS, NEUTRAL, Emotion, EmotionReading, Gated
 from ...core.frames import BLOCK_MS, FRAME_MS, BlockCutter, Skipped
 from ...core.speech import PitchTracker, SpeechJudge
 from .belief import Belief
@@ -71,8 +71,9 @@ class LocalSession:
         end_ms = window.end_ms - (self._origin_ms or 0)
         judgement = next((known for known in self._judgements if known.end_ms >= end_ms), self._judgements[-1])
         quality = judgement.quality * (1.0 - window.missing_ms / max(1, window.end_ms - window.start_ms))
+        abstained = _abstained(judgement, quality)
         return EmotionReading(
-            emotion=judgement.emotion,
+            emotion=judgement.emotion if abstained is None else NEUTRAL,
             source="local",
             start_ms=window.start_ms,
             end_ms=window.end_ms,
@@ -80,7 +81,7 @@ class LocalSession:
             scores=dict(zip(LABELS, judgement.scores.tolist(), strict=True)),
             quality=quality,
             speech_ms=window.speech_ms,
-            abstained=_abstained(judgement, quality),
+            abstained=abstained,
         )
 
     def _skip(self, ms: int) -> None:
