@@ -7,6 +7,8 @@ the door stays open, because the ends of calls come in through it.
 import secrets
 import signal
 import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,6 +30,7 @@ from .web.access import Access
 from .web.app import create_app, finishing
 from .web.house import House
 from .web.metrics import Metrics
+from .web.tap import Tap
 
 LAST_ANSWERS_S = 1.0
 
@@ -63,25 +66,41 @@ async def run_service(
     token = settings.token.reveal() or secrets.token_urlsafe(24)
     async with wiring.ledger(settings) as ledger, http.client() as client:
         vapi = wiring.vapi(settings, client)
-        async with open_directory(wiring.engine(settings), vapi, ledger, settings) as directory:
-            history, metrics = History(await ledger.milestones()), Metrics(directory)
-            directory.broadcast.listen(history.note)
-            directory.broadcast.listen(metrics.note)
-            signature = wiring.signature(settings)
-            access = Access(token, settings.webhook_url)
-            app = create_app(House(settings, directory, history, ledger, vapi, signature, access, metrics))
-            with tempfile.TemporaryDirectory(prefix="callmood-") as folder:
-                upstream = str(Path(folder) / "http.sock")
-                door = Door(MediaLines(directory, signature).serve, upstream)
-                async with trio.open_nursery() as server:
-                    web = Web(app, upstream)
-                    await server.start(web.serve)
-                    port = await server.start(partial(serve_door, door, host=host, port=settings.port))
-                    task_status.started(Ready(f"http://{bracketed(host)}:{port}", token, directory))
-                    await stop.wait()
-                    await directory.drain()
-                    await web.close()
-                    server.cancel_scope.cancel()
+        async with (
+            open_directory(wiring.engine(settings), vapi, ledger, settings) as directory,
+            trio.open_nursery() as server,
+        ):
+            tap = Tap(wiring.vapi_calls(settings, client), vapi, directory, server)
+            house = House(
+                settings=settings,
+                directory=directory,
+                history=History(await ledger.milestones()),
+                ledger=ledger,
+                vapi=vapi,
+                signature=wiring.signature(settings),
+                access=Access(token, settings.webhook_url),
+                metrics=Metrics(directory),
+                tap=tap if settings.attach == "tap" else None,
+            )
+            directory.broadcast.listen(house.history.note)
+            directory.broadcast.listen(house.metrics.note)
+            async with serving(house, host, server) as port:
+                task_status.started(Ready(f"http://{bracketed(host)}:{port}", token, directory))
+                await stop.wait()
+                await directory.drain()
+            server.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def serving(house: House, host: str, server: trio.Nursery) -> AsyncIterator[int]:
+    """Door and web, open as long as the block lasts; the port they share."""
+    with tempfile.TemporaryDirectory(prefix="callmood-") as folder:
+        upstream = str(Path(folder) / "http.sock")
+        web = Web(create_app(house), upstream)
+        await server.start(web.serve)
+        door = Door(MediaLines(house.directory, house.signature).serve, upstream)
+        yield await server.start(partial(serve_door, door, host=host, port=house.settings.port))
+        await web.close()
 
 
 class Web:

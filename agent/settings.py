@@ -194,11 +194,12 @@ def check_built(settings: Settings) -> None:
     """Refuse to start a service that would not do what these settings ask for. Raises ConfigError."""
     if settings.redis_url:
         raise ConfigError("REDIS_URL is set, and several nodes acting as one are not built yet: remove it")
-    if settings.attach != "bridge":
-        why = "VAPI_API_KEY is set, so CALLMOOD_ATTACH defaults to tap" if settings.attach == "tap" else "it is chosen"
-        raise ConfigError(
-            f"attach mode {settings.attach} is not built yet ({why}): set CALLMOOD_ATTACH=bridge, which only listens"
-        )
+    if settings.attach not in ("tap", "bridge"):
+        raise ConfigError(f"CALLMOOD_ATTACH={settings.attach} is not built yet: set it to tap or bridge")
+    if settings.attach == "tap":
+        for name in ("vapi_api_key", "vapi_assistant_id", "vapi_phone_number_id"):
+            if not getattr(settings, name):
+                raise ConfigError(f"{name.upper()} is not set, and attach mode tap needs it: set it, or choose bridge")
     if settings.engine != "local":
         raise ConfigError(f"CALLMOOD_ENGINE={settings.engine} is not built yet: set it to local")
     if settings.profile != "acoustic":

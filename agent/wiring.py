@@ -4,6 +4,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from .assistants.vapi import VapiControl
+from .assistants.vapi_calls import VapiCalls
 from .engines.local import LocalEngine
 from .http import httpx
 from .ledger.jsonl import JsonlLedger, open_jsonl
@@ -20,6 +21,17 @@ def engine(settings: Settings) -> Engine:
 def vapi(settings: Settings, client: httpx.AsyncClient) -> VapiControl:
     return VapiControl(
         client, public_key=settings.vapi_public_key.reveal(), extra_hosts=frozenset(settings.vapi_control_hosts)
+    )
+
+
+def vapi_calls(settings: Settings, client: httpx.AsyncClient) -> VapiCalls:
+    """Whoever makes calls at Vapi for us."""
+    return VapiCalls(
+        client,
+        base_url=settings.vapi_base_url,
+        api_key=settings.vapi_api_key.reveal(),
+        assistant_id=settings.vapi_assistant_id,
+        phone_number_id=settings.vapi_phone_number_id,
     )
 
 

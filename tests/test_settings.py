@@ -416,7 +416,8 @@ def test_a_start_that_is_refused_shows_no_secret(tmp_path: Path, name: str) -> N
     ("changed", "named"),
     [
         ({"redis_url": "redis://x"}, "REDIS_URL"),
-        ({"attach": "tap"}, "CALLMOOD_ATTACH"),
+        ({"attach": "tap"}, "VAPI_API_KEY"),
+        ({"attach": "listen"}, "CALLMOOD_ATTACH"),
         ({"engine": "hume"}, "CALLMOOD_ENGINE"),
         ({"profile": "off"}, "CALLMOOD_PROFILE"),
         ({"require_notice": True}, "CALLMOOD_REQUIRE_NOTICE"),

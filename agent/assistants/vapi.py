@@ -88,10 +88,18 @@ class VapiControl:
             self._addresses.pop(call_sid, None)
 
     async def post(self, call_sid: str, message: dict[str, Any]) -> None:
-        """One control message, once. Translates whatever goes wrong into our own errors."""
+        """One control message to a live call's assistant, once."""
         address = self._addresses.get(call_sid)
         if address is None:
             raise AssistantUnavailable("Vapi has not sent this call's control address")
+        await self._post(address, message)
+
+    async def end_call(self, control_url: str) -> None:
+        """Hang up a call at Vapi that is none of ours any more. Raises BadControlUrl too."""
+        await self._post(checked_control_url(control_url, self._extra_hosts), {"type": "end-call"})
+
+    async def _post(self, address: str, message: dict[str, Any]) -> None:
+        """Translates whatever goes wrong into our own errors."""
         try:
             response = await self._client.post(address, json=message, headers=self._headers)
         except httpx.HTTPError as error:

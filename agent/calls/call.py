@@ -39,6 +39,7 @@ class Call:
         self.readings, self.readings_inbox = open_channel(Heard, READINGS_WAITING, WhenFull.WAIT)
         self.vapi_call_id: str | None = None
         self.stream_sid: str | None = None
+        self.over = trio.Event()
         self.outcome: Outcome | None = None
         self.assistant_attached = False
         self.mood = Mood(NEUTRAL, Trend.STEADY, 0, trio.current_time())
@@ -51,7 +52,15 @@ class Call:
         self._issued = 0
         self._asked: set[trio.MemorySendChannel[Verdict]] = set()
 
+        timeline.opening = self.announce
+
     # --- life ---
+
+    def announce(self) -> None:
+        """The call's first event, once. It happens by itself before any other; where Vapi's id is to be in it, say so
+        when that is known."""
+        if not self.timeline.counts.total():
+            self.timeline.record("call.started", attach=self.attach, vapiCallId=self.vapi_call_id, caller=self.caller)
 
     def touch(self) -> None:
         """A reading or a signed message of this call came in: it is alive."""
@@ -75,6 +84,7 @@ class Call:
         self.readings.close()
         for answer in self._asked:
             answer.close()
+        self.over.set()
 
     # --- its line ---
 

@@ -73,7 +73,6 @@ class CallDirectory:
             keep_text=self._settings.keep_text,
         )
         call = self._live[call_sid] = Call(call_sid, attach=self._settings.attach, caller=caller, timeline=timeline)
-        timeline.record("call.started", attach=call.attach, vapiCallId=None, caller=call.caller)
         self._nursery.start_soon(self._serve, call)
         return call
 

@@ -1,7 +1,7 @@
 """What happened in one call, as JSON lines: made once here, kept by the ledger, and shown to whoever watches now."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -29,6 +29,8 @@ class CallTimeline:
         self._began, self._began_at = began, trio.current_time()
         self.counts: Counter[str] = Counter()
         """Events so far, by name."""
+        self.opening: Callable[[], None] | None = None
+        """Records the first event, before any other."""
 
     @property
     def elapsed_ms(self) -> int:
@@ -41,6 +43,9 @@ class CallTimeline:
         return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
     def record(self, event: str, **fields: object) -> None:
+        if self.opening is not None:
+            opening, self.opening = self.opening, None
+            opening()
         t = self.elapsed_ms
         entry = {"t": t, "at": self.instant(t), "callSid": self._call_sid, "event": event, **fields}
         line = _encode(entry)

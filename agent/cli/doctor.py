@@ -33,7 +33,7 @@ def checks() -> Iterator[Check]:
         check_built(settings)
         yield f"attach mode {settings.attach}, engine {settings.engine}", ""
     except CallmoodError as error:
-        yield str(error), "echo CALLMOOD_ATTACH=bridge >> .env"
+        yield str(error), "echo CALLMOOD_ATTACH=bridge >> .env (which only listens), or set what is missing"
     yield (
         "Twilio's signatures can be checked",
         "" if settings.twilio_auth_token else "echo TWILIO_AUTH_TOKEN=<your auth token> >> .env",
@@ -53,7 +53,7 @@ def checks() -> Iterator[Check]:
     )
     yield from ledger_check(Path(settings.data).expanduser())
     yield from engine_check()
-    yield "bridge: notes and interruptions over Vapi's control URL; no transfer yet", ""
+    yield f"{settings.attach}: notes and interruptions over Vapi's control URL; no transfer yet", ""
 
 
 def ledger_check(folder: Path) -> Iterator[Check]:

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal
 from xml.etree import ElementTree as ET
+from xml.parsers import expat
 
 from ..errors import BadMessage
 
@@ -44,17 +45,42 @@ class StreamPlan:
 def connect_stream(stream_url: str, *, call_sid: str, token: str, status_callback: str, fallback: Fallback) -> str:
     """Give the call to our socket; when that closes, to the fallback."""
     response = ET.Element("Response")
-    stream = _add(
-        _add(response, "Connect"),
-        "Stream",
-        url=stream_url,
-        statusCallback=status_callback,
-        statusCallbackMethod="POST",
-    )
-    _add(stream, "Parameter", name="callSid", value=call_sid)
-    _add(stream, "Parameter", name="token", value=token)
+    _add_stream(_add(response, "Connect"), stream_url, call_sid, token, status_callback)
     _add_fallback(response, fallback)
     return _text(response)
+
+
+def fork_stream(twiml: str, stream_url: str, *, call_sid: str, token: str, status_callback: str) -> str:
+    """Somebody else's TwiML with our stream in front: everything else is left as it was, to the byte.
+
+    Twilio sets the stream up and at once goes on with what follows. Raises BadMessage; see `check_forkable`.
+    """
+    response = ET.Element("Response")
+    _add_stream(_add(response, "Start"), stream_url, call_sid, token, status_callback, track="inbound_track")
+    start = ET.tostring(response[0], encoding="unicode")
+    inside = _inside_root(twiml)
+    return twiml[:inside] + start + twiml[inside:]
+
+
+def check_forkable(twiml: str) -> None:
+    """Raises BadMessage where it is not TwiML, or has nothing to go on with: the call would be hung up at once."""
+    if len(_response(twiml)) == 0:
+        raise BadMessage("A TwiML without a verb hangs up.")
+
+
+def _inside_root(twiml: str) -> int:
+    """The place right behind the start tag of the root."""
+    check_forkable(twiml)
+    data = twiml.encode()
+    places: list[int] = []
+    parser = expat.ParserCreate("utf-8")
+    parser.StartElementHandler = lambda *_: places.append(parser.CurrentByteIndex)
+    parser.Parse(data, True)
+    root = data[places[0] : places[1]]
+    tag = re.match(rb"""<(?:[^>"']|"[^"]*"|'[^']*')*>""", root)
+    if tag is None:
+        raise BadMessage("A TwiML is not well-formed XML.")
+    return len(data[: places[0] + tag.end()].decode())
 
 
 def fallback_only(fallback: Fallback) -> str:
@@ -96,6 +122,12 @@ def _response(twiml: str) -> ET.Element:
     if root.tag != "Response":
         raise BadMessage("The root of a TwiML is not <Response>.")
     return root
+
+
+def _add_stream(verb: ET.Element, url: str, call_sid: str, token: str, status_callback: str, **attributes: str) -> None:
+    stream = _add(verb, "Stream", url=url, **attributes, statusCallback=status_callback, statusCallbackMethod="POST")
+    _add(stream, "Parameter", name="callSid", value=call_sid)
+    _add(stream, "Parameter", name="token", value=token)
 
 
 def _add_fallback(response: ET.Element, fallback: Fallback) -> None:

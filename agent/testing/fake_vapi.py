@@ -24,7 +24,7 @@ from ..http import client, httpx
 from .faults import Fault, FaultPlan
 from .http_server import HttpRequest, HttpResponse, HttpServer, Misbehaviour
 from .vapi_call import FakeCall, Hook
-from .vapi_contract import CallFacts, error_body, problems
+from .vapi_contract import CallFacts, error_body, new_call_problems, problems
 
 KEEP_MESSAGES = 10_000
 KEEP_CALLS = 5_000
@@ -61,6 +61,8 @@ class FakeVapi:
     def __init__(self, http: httpx.AsyncClient, nursery: trio.Nursery, public_key: str | None) -> None:
         self.messages: deque[ControlMessage] = deque(maxlen=KEEP_MESSAGES)
         self.refused: deque[Refused] = deque(maxlen=KEEP_MESSAGES)
+        self.created: deque[FakeCall] = deque(maxlen=KEEP_CALLS)
+        """Calls asked for over REST, the newest last."""
         self.private_key_leaks = 0
         """How often the private key came to a control address. It must never."""
         self._http = http
@@ -139,15 +141,35 @@ class FakeVapi:
     async def _answer(self, request: HttpRequest) -> HttpResponse | Misbehaviour:
         fault = self._faults.take("stall", "delay", "status", "reset", "garbage", path=request.path)
         if fault is None:
-            return self._control(request)
+            return self._serve(request)
         if fault.kind == "delay":
             await trio.sleep(fault.seconds)
-            return self._control(request)
+            return self._serve(request)
         if fault.kind == "status":
             wait = () if fault.retry_after is None else (("Retry-After", f"{fault.retry_after:g}"),)
             body = error_body(fault.status, _MESSAGES.get(fault.status, "Internal server error"))
             return HttpResponse(fault.status, body, JSON + wait)
         return _MISBEHAVIOURS[fault.kind]
+
+    def _serve(self, request: HttpRequest) -> HttpResponse:
+        return self._create(request) if request.path == "/call" else self._control(request)
+
+    def _create(self, request: HttpRequest) -> HttpResponse:
+        """A call that waits for its caller: the REST route, where the private key belongs."""
+        try:
+            body = json.loads(request.body)
+        except ValueError:
+            body = None
+        wrong: str | list[str] = new_call_problems(body)
+        status = 400 if wrong else 201
+        if request.header("authorization") != f"Bearer {PRIVATE_KEY}":
+            status, wrong = 401, "Invalid Key."
+        if status != 201:
+            self._note_refusal(request, status, str(wrong))
+            return HttpResponse(status, error_body(status, wrong), JSON)
+        call = self.call()
+        self.created.append(call)
+        return HttpResponse(201, json.dumps(call.facts.created()).encode(), JSON)
 
     def _control(self, request: HttpRequest) -> HttpResponse:
         if not request.header("user-agent"):

@@ -97,6 +97,20 @@ def _wrong(body: Mapping[str, object], fields: Fields) -> list[str]:
     return extra + missing + bad
 
 
+NEW_CALL: Fields = {
+    "assistantId": (_text, True),
+    "phoneNumberId": (_text, True),
+    "phoneCallProviderBypassEnabled": (lambda value: value is True, True),
+    "customer": (lambda value: isinstance(value, dict) and _text(value.get("number")), False),
+}
+"""`POST /call` as the bypass flow uses it (https://docs.vapi.ai/calls/call-handling-with-vapi-and-twilio)."""
+
+
+def new_call_problems(body: object) -> list[str]:
+    """What is wrong with a request for a call; empty when it is accepted."""
+    return _wrong(body, NEW_CALL) if isinstance(body, dict) else ["body must be an object"]
+
+
 _ERRORS = {400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests"}
 
 
@@ -116,6 +130,17 @@ class CallFacts:
     listen_url: str
     caller: str = "+15550100001"
     number: str = "+15550100100"
+
+    def created(self) -> dict[str, object]:
+        """Vapi's answer to a request for this call. Its TwiML gives the call to Vapi's own socket."""
+        stream = f'<Stream url="{self.listen_url}"/>'
+        twiml = f'<?xml version="1.0" encoding="UTF-8"?><Response><Connect>{stream}</Connect></Response>'
+        return {
+            "id": self.call_id,
+            "status": "queued",
+            "phoneCallProviderDetails": {"twiml": twiml},
+            "monitor": {"listenUrl": self.listen_url, "controlUrl": self.control_url},
+        }
 
     def webhook(self, type_: str, status: str, now: datetime, fields: Mapping[str, object]) -> bytes:
         """One server message; `fields` are those of its type."""

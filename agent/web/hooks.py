@@ -1,7 +1,7 @@
 """The webhooks: Twilio's, Vapi's, and readings from outside. Each proves first of all who sent it."""
 
 import re
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 import msgspec
 import structlog
@@ -15,7 +15,7 @@ from ..calls.call import Call
 from ..core.emotion import Emotion, EmotionReading, Outcome
 from ..errors import BadMessage, BadRequest, CallGone
 from ..telephony.signature import parse_form
-from ..telephony.twiml import Fallback, connect_stream, fallback_only
+from ..telephony.twiml import Fallback, connect_stream, fallback_only, fork_stream
 from .house import house
 from .replies import json_reply, read_body
 
@@ -39,26 +39,42 @@ _LOOPBACK = re.compile(r"(localhost|127(\.\d+){3}|\[::1\])(:\d+)?", re.ASCII)
 # --- Twilio ---
 
 
+class StreamArguments(TypedDict):
+    stream_url: str
+    call_sid: str
+    token: str
+    status_callback: str
+
+
 @routes.post("/voice/incoming")
 async def voice_incoming() -> Response:
     """A caller is on the line: TwiML that gives us the audio, or that sends the caller on. Nobody is turned away."""
     form = await signed_form()
     rooms = house()
     fallback = Fallback(rooms.settings.transfer_to or None, rooms.settings.vapi_sip_uri or None)
-    call = rooms.directory.register(form["CallSid"], caller=form.get("From", ""))
+    caller = form.get("From", "")
+    call = rooms.directory.register(form["CallSid"], caller=caller)
     if call is None:
         log.warning("call.not_admitted", draining=rooms.directory.draining, live=len(rooms.directory))
+    if rooms.tap is None:
+        if call is not None:
+            call.announce()
+        return twiml(fallback_only(fallback) if call is None else connect_stream(**stream(call), fallback=fallback))
+    theirs = await rooms.tap.twiml_for(form["CallSid"], caller, call)
+    if theirs is None:
         return twiml(fallback_only(fallback))
+    return twiml(theirs if call is None else fork_stream(theirs, **stream(call)))
+
+
+def stream(call: Call) -> StreamArguments:
+    """What our <Stream> says, with a token of its own."""
     web, media = public_origins()
-    return twiml(
-        connect_stream(
-            f"{media}/audio-stream/{call.call_sid}",
-            call_sid=call.call_sid,
-            token=call.issue_token(),
-            status_callback=f"{web}/twilio/stream-status",
-            fallback=fallback,
-        )
-    )
+    return {
+        "stream_url": f"{media}/audio-stream/{call.call_sid}",
+        "call_sid": call.call_sid,
+        "token": call.issue_token(),
+        "status_callback": f"{web}/twilio/stream-status",
+    }
 
 
 @routes.post("/twilio/stream-status")

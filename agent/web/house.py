@@ -12,6 +12,7 @@ from ..settings import Settings
 from ..telephony.signature import SignatureCheck
 from .access import Access
 from .metrics import Metrics
+from .tap import Tap
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,8 @@ class House:
     signature: SignatureCheck
     access: Access
     metrics: Metrics
+    tap: Tap | None
+    """None: attach mode `bridge`."""
 
 
 def move_in(app: Quart, house: House) -> None:

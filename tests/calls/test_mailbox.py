@@ -294,7 +294,7 @@ async def test_the_assistants_speech_is_timed_and_being_told_twice_changes_nothi
     one.assistant_speech(started=False)
     one.assistant_speech(started=False)
     assert (one.assistant_speaking, one.heard_ms()) == (False, None)
-    assert dict(one.timeline.counts) == {"tts.started": 1, "tts.stopped": 1}
+    assert dict(one.timeline.counts) == {"call.started": 1, "tts.started": 1, "tts.stopped": 1}
 
 
 # --- Readings from outside ---

@@ -75,7 +75,7 @@ def test_a_name_that_is_no_setting_stops_the_start_and_is_named(run: Run) -> Non
     ("name", "value", "named"),
     [
         ("REDIS_URL", "redis://127.0.0.1", "REDIS_URL"),
-        ("CALLMOOD_ATTACH", "tap", "CALLMOOD_ATTACH"),
+        ("CALLMOOD_ATTACH", "sip", "CALLMOOD_ATTACH"),
         ("CALLMOOD_ENGINE", "hume", "CALLMOOD_ENGINE"),
     ],
 )

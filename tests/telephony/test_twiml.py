@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import BadMessage
-from agent.telephony.twiml import APOLOGY, Fallback, StreamPlan, connect_stream, fallback_only, read_stream
+from agent.telephony.twiml import APOLOGY, Fallback, StreamPlan, connect_stream, fallback_only, fork_stream, read_stream
 
 NOBODY = Fallback(None, None)
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -119,3 +119,21 @@ def test_any_text_is_read_or_refused(twiml: str) -> None:
 
 def test_a_plan_shows_no_token_in_its_repr() -> None:
     assert "hush" not in repr(StreamPlan("wss://x", {"token": "hush"}, None, "Connect"))
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        "<Response><Connect><Stream url='wss://x'/></Connect></Response>",
+        '<?xml version="1.0" encoding="UTF-8"?>\n<!-- <Response> --><Response a="1>2">\n<Say>é &amp;</Say></Response>\n',
+        '<?xml version="1.0" encoding="UTF-16"?><Response><Say>naïve</Say></Response>',
+        "<Response ><!-- first --><Pause/>text</Response>",
+    ],
+)
+def test_a_fork_goes_in_front_and_leaves_every_other_byte_as_it_was(theirs: str) -> None:
+    merged = fork_stream(theirs, "wss://us/1", call_sid="CA1", token="t&<", status_callback="https://us/s")
+    start = merged[merged.index("<Start>") : merged.index("</Start>") + len("</Start>")]
+    assert merged.replace(start, "", 1) == theirs
+    plan = read_stream(merged)
+    assert plan is not None
+    assert (plan.verb, plan.url, plan.parameters) == ("Start", "wss://us/1", {"callSid": "CA1", "token": "t&<"})

@@ -1,0 +1,120 @@
+"""Attach mode `tap`: Vapi speaks with the caller, and we listen beside it.
+
+Twilio's webhook waits while we ask Vapi for a call, and gets Vapi's TwiML with our stream in front. Twilio must have
+its answer in five seconds whatever Vapi does: when it is slow, wrong or down, the caller goes to the fallback, and a
+call that Vapi makes after that is ended again. A webhook that is repeated shares the call that was asked for first.
+"""
+
+from dataclasses import dataclass, field
+
+import structlog
+import trio
+
+from ..assistants.vapi import BadControlUrl, VapiControl
+from ..assistants.vapi_calls import BypassCall, VapiCalls
+from ..calls.call import Call
+from ..calls.directory import CallDirectory
+from ..core.emotion import Outcome
+from ..errors import AssistantRefused, AssistantUnavailable, BadMessage, CallGone
+from ..telephony.twiml import check_forkable
+
+log = structlog.get_logger()
+
+ANSWER_S = 4.0
+"""How long Twilio's webhook waits for Vapi."""
+LATE_S = 30.0
+"""How long an answer is still waited for, in order to end the call it brings."""
+REMEMBERED_S = 60.0
+"""How long a call that has no slot here may still share its call at Vapi with a repeated webhook."""
+
+
+@dataclass(slots=True)
+class Asked:
+    """One call asked for at Vapi."""
+
+    call_sid: str
+    answered: trio.Event = field(default_factory=trio.Event)
+    call: BypassCall | None = None
+    reason: str = "Vapi did not answer in time"
+    given_up: bool = False
+    """The caller has gone to the fallback meanwhile."""
+
+
+class Tap:
+    """Asks for one call at Vapi per caller. Its errands outlive the webhook that began them."""
+
+    def __init__(self, calls: VapiCalls, control: VapiControl, directory: CallDirectory, errands: trio.Nursery) -> None:
+        self._calls, self._control, self._directory, self._errands = calls, control, directory, errands
+        self._asked: dict[str, Asked] = {}
+
+    async def twiml_for(self, call_sid: str, caller: str, call: Call | None) -> str | None:
+        """Vapi's TwiML for this caller; None: the fallback. The call, if it has a slot, learns of its assistant."""
+        asked = self._asked.get(call_sid)
+        if asked is None:
+            asked = self._asked[call_sid] = Asked(call_sid)
+            self._errands.start_soon(self._ask, asked, caller)
+        with trio.move_on_after(ANSWER_S):
+            await asked.answered.wait()
+        if asked.call is None or asked.given_up:
+            self._give_up(asked, call)
+            return None
+        if call is not None:
+            self._introduce(call, asked.call)
+            call.announce()
+        return asked.call.twiml
+
+    def _give_up(self, asked: Asked, call: Call | None) -> None:
+        asked.given_up = True
+        log.warning("tap.fallback", call=asked.call_sid, reason=asked.reason)
+        if call is not None:
+            call.timeline.record("context.failed", reason=asked.reason, willRetry=False)
+            call.end(Outcome.EXPIRED)
+
+    def _introduce(self, call: Call, made: BypassCall) -> None:
+        call.vapi_call_id = made.vapi_call_id
+        if made.control_url is None:
+            return
+        try:
+            self._control.attach(call.call_sid, made.control_url)
+        except BadControlUrl as error:
+            log.warning("vapi.bad_control_url", call=call.call_sid, reason=str(error))
+        else:
+            call.attach_assistant(made.vapi_call_id)
+
+    async def _ask(self, asked: Asked, caller: str) -> None:
+        """Ask once, end what nobody can use, and remember the answer while it may be asked for again."""
+        made = None
+        try:
+            with trio.move_on_after(LATE_S):
+                made = await self._calls.create(caller)
+                check_forkable(made.twiml)
+                asked.call = made
+        except (AssistantUnavailable, AssistantRefused, BadMessage) as trouble:
+            asked.reason = str(trouble)
+        except Exception as bug:
+            log.error("tap.failed", call=asked.call_sid, exc_info=bug)
+            asked.reason = "asking Vapi failed"
+        asked.answered.set()
+        used = asked.call is not None and not asked.given_up
+        if used:
+            await self._while_live(asked.call_sid)
+        del self._asked[asked.call_sid]
+        if made is not None and not used:
+            await self._end(made)
+
+    async def _while_live(self, call_sid: str) -> None:
+        call = self._directory.find(call_sid)
+        if call is not None:
+            await call.over.wait()
+        else:
+            await trio.sleep(REMEMBERED_S)
+
+    async def _end(self, made: BypassCall) -> None:
+        """Nobody will come: end it at Vapi, which would wait for its caller and charge for it."""
+        if made.control_url is None:
+            return
+        with trio.move_on_after(LATE_S):
+            try:
+                await self._control.end_call(made.control_url)
+            except (AssistantUnavailable, AssistantRefused, CallGone, BadControlUrl) as trouble:
+                log.warning("tap.not_ended", reason=str(trouble))
