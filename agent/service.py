@@ -22,6 +22,7 @@ from quart_trio import QuartTrio
 from . import http, wiring
 from .calls.directory import CallDirectory, open_directory
 from .calls.history import History
+from .calls.recovery import record_crashed
 from .errors import ConfigError
 from .ingress.door import Door, serve_door
 from .ingress.media import MediaLines
@@ -70,11 +71,14 @@ async def run_service(
             open_directory(wiring.engine(settings), vapi, ledger, settings) as directory,
             trio.open_nursery() as server,
         ):
+            history = History(await ledger.milestones())
+            if ledger.alone and (crashed := await record_crashed(history, ledger)):
+                log.warning("calls.crashed", calls=crashed)
             tap = Tap(wiring.vapi_calls(settings, client), vapi, directory, server)
             house = House(
                 settings=settings,
                 directory=directory,
-                history=History(await ledger.milestones()),
+                history=history,
                 ledger=ledger,
                 vapi=vapi,
                 signature=wiring.signature(settings),

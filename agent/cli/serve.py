@@ -22,6 +22,7 @@ def serve(
     from ..errors import ConfigError
     from ..logs import configure
     from ..service import Ready, run_service, stop_on_signals
+    from ..watchdog import Watchdog
 
     if workers != 1:
         raise ConfigError("--workers above 1 is not built yet: start one process")
@@ -48,7 +49,9 @@ def serve(
             print(leaves(settings.engine, told=bool(settings.vapi_secret)), file=sys.stderr)
             sys.stdout.flush()
 
-    trio.run(main)
+    watchdog = Watchdog()
+    with watchdog.watching():
+        trio.run(main, instruments=[watchdog])
 
 
 def leaves(engine: str, *, told: bool) -> str:

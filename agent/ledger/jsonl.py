@@ -5,11 +5,12 @@ a slow disk costs no call any time and a killed process loses less than a second
 waiting lines give way and are counted. The file is rotated by size and the oldest files are removed.
 """
 
+import fcntl
 import os
 import stat
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -44,6 +45,8 @@ class JsonlLedger:
         self._disk = trio.CapacityLimiter(1)
         self.dropped = 0
         """Lines that gave way because the disk stood still."""
+        self.alone = False
+        """No other process writes to this folder, so that what is unfinished here is nobody's."""
 
     def append(self, call_sid: str, line: bytes) -> None:
         self._waiting.append(line)
@@ -127,11 +130,26 @@ async def open_jsonl(folder: Path) -> AsyncIterator[JsonlLedger]:
         raise LedgerUnavailable(
             f"the ledger's folder {folder} cannot be used ({fault.strerror}): set CALLMOOD_DATA to another"
         ) from None
-    async with trio.open_nursery() as nursery:
-        ledger = JsonlLedger(folder)
-        nursery.start_soon(ledger.write_behind)
-        yield ledger
-        nursery.cancel_scope.cancel()
+    with _claimed(folder) as alone:
+        async with trio.open_nursery() as nursery:
+            ledger = JsonlLedger(folder)
+            ledger.alone = alone
+            nursery.start_soon(ledger.write_behind)
+            yield ledger
+            nursery.cancel_scope.cancel()
+
+
+@contextmanager
+def _claimed(folder: Path) -> Iterator[bool]:
+    """Hold the folder's lock for the block, if nobody else does. The system lets go of it when a process dies."""
+    with (folder / "lock").open("wb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            log.warning("ledger.shared", folder=str(folder))
+            yield False
+        else:
+            yield True
 
 
 def _make(folder: Path) -> None:

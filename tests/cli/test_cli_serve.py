@@ -109,6 +109,35 @@ async def test_a_live_call_is_waited_for_and_a_second_signal_ends_at_once(serve:
     assert "Traceback" not in done.err
 
 
+async def test_a_killed_process_leaves_calls_that_crashed_and_says_so_once(run: Run, serve: Serve) -> None:
+    with trio.fail_after(60):
+        service = await trio.to_thread.run_sync(serve)
+        caller = TwilioCaller(service.url, auth_token=service.auth_token)
+        await caller.place()
+        await trio.sleep(0.6)  # more than the ledger ever waits
+        service.signal(signal.SIGKILL)
+        await trio.to_thread.run_sync(service.wait)
+        for _ in range(2):
+            again = await trio.to_thread.run_sync(serve)
+            again.signal()
+            await trio.to_thread.run_sync(again.wait)
+    shown = [json.loads(line) for line in run("show", caller.call_sid, "--json").out.splitlines()]
+    assert [event["event"] for event in shown] == ["call.started", "call.ended"]
+    assert shown[-1]["outcome"] == "crashed"
+
+
+async def test_two_processes_on_one_ledger_leave_each_others_calls_alone(run: Run, serve: Serve) -> None:
+    with trio.fail_after(60):
+        first = await trio.to_thread.run_sync(serve)
+        caller = TwilioCaller(first.url, auth_token=first.auth_token)
+        await caller.place()
+        await trio.sleep(0.6)
+        second = await trio.to_thread.run_sync(serve)
+        second.signal()
+        await trio.to_thread.run_sync(second.wait)
+    assert "call.ended" not in run("show", caller.call_sid, "--json").out
+
+
 async def test_nothing_that_is_secret_or_said_is_in_what_it_prints(serve: Serve, tmp_path: Path) -> None:
     with trio.fail_after(40):
         service = await trio.to_thread.run_sync(lambda: serve(VAPI_CONTROL_HOSTS="127.0.0.1"))

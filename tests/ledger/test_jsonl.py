@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -290,7 +291,7 @@ async def test_a_folder_that_vanishes_is_an_unavailable_ledger_and_nothing_worse
     folder = tmp_path / "data"
     async with opened(folder) as ledger:
         (folder / CURRENT).unlink()
-        folder.rmdir()
+        shutil.rmtree(folder)
         with pytest.raises(LedgerUnavailable):
             await append(ledger, "CA1", [line("CA1")])
         folder.mkdir()
