@@ -59,6 +59,7 @@ class Call:
     def announce(self) -> None:
         """The call's first event, once. It happens by itself before any other; where Vapi's id is to be in it, say so
         when that is known."""
+        self.timeline.opening = None
         if not self.timeline.counts.total():
             self.timeline.record("call.started", attach=self.attach, vapiCallId=self.vapi_call_id, caller=self.caller)
 

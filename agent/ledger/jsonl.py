@@ -142,7 +142,7 @@ async def open_jsonl(folder: Path) -> AsyncIterator[JsonlLedger]:
 @contextmanager
 def _claimed(folder: Path) -> Iterator[bool]:
     """Hold the folder's lock for the block, if nobody else does. The system lets go of it when a process dies."""
-    with (folder / "lock").open("wb") as file:
+    with os.fdopen(_open(folder / "lock"), "wb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
