@@ -1,13 +1,18 @@
 """Attach mode `tap`: Vapi speaks with the caller, we listen beside it, and the call is never ours to endanger."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 import pytest
 import trio
-from conftest import Callmood, Start
 
 from agent.settings import Secret
 from agent.testing import PRIVATE_KEY, Fault
+
+if TYPE_CHECKING:
+    from conftest import Callmood, Start
 
 HUMAN = "+15550100199"
 
