@@ -31,8 +31,9 @@ def trusted() -> ssl.SSLContext:
     return httpx.create_ssl_context(trust_env=False)
 
 
-def client(**kwargs: Any) -> httpx.AsyncClient:
-    """A client for one upstream; keywords are those of `httpx.AsyncClient` and win over what is set here.
+def client(*, connections: int = 100, **kwargs: Any) -> httpx.AsyncClient:
+    """A client for one upstream, with at most so many connections to it at once; other keywords are those of
+    `httpx.AsyncClient` and win over what is set here.
 
     No timeout: callers write `with trio.move_on_after(...)`. No proxies or credentials from the environment, no
     redirects: a control message or a secret goes where it was addressed, or nowhere.
@@ -40,7 +41,7 @@ def client(**kwargs: Any) -> httpx.AsyncClient:
     defaults: dict[str, Any] = {
         "http1": True,
         "http2": False,
-        "limits": httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=KEEPALIVE_S),
+        "limits": httpx.Limits(max_connections=connections, max_keepalive_connections=20, keepalive_expiry=KEEPALIVE_S),
         "trust_env": False,
         "verify": trusted(),
         "follow_redirects": False,

@@ -72,7 +72,7 @@ class Ledger(Protocol):
         """Keep one line of the timeline (JSON, no newline). Never waits: a slow disk costs lines, counted, not time."""
 
     async def flush(self) -> None:
-        """Everything appended so far is kept when this returns. Raises LedgerUnavailable."""
+        """Everything appended so far survives this process when this returns. Raises LedgerUnavailable."""
 
     async def timeline(self, call_sid: str) -> list[bytes]:
         """The lines of one call, oldest first; empty when it is unknown."""

@@ -65,8 +65,11 @@ async def run_service(
         raise ConfigError("TWILIO_AUTH_TOKEN is not set: set it, or start with --insecure to accept unsigned requests")
     stop = trio.Event() if stop is None else stop
     token = settings.token.reveal() or secrets.token_urlsafe(24)
-    async with wiring.ledger(settings) as ledger, http.client() as client:
-        vapi = wiring.vapi(settings, client)
+    # A pool for each of Vapi's two sides: new calls that stall must not keep notes to live ones waiting. A call has at
+    # most a note and an interruption under way.
+    control, calls = http.client(connections=2 * settings.max_calls), http.client()
+    async with wiring.ledger(settings) as ledger, control, calls:
+        vapi = wiring.vapi(settings, control)
         async with (
             open_directory(wiring.engine(settings), vapi, ledger, settings) as directory,
             trio.open_nursery() as server,
@@ -74,7 +77,7 @@ async def run_service(
             history = History(await ledger.milestones())
             if ledger.alone and (crashed := await record_crashed(history, ledger)):
                 log.warning("calls.crashed", calls=crashed)
-            tap = Tap(wiring.vapi_calls(settings, client), vapi, directory, server)
+            tap = Tap(wiring.vapi_calls(settings, calls), vapi, directory, server)
             house = House(
                 settings=settings,
                 directory=directory,

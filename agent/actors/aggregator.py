@@ -107,4 +107,6 @@ def described(reading: EmotionReading, refused: Gated | None) -> dict[str, objec
     }
     if refused is not None:
         fields["gated"] = refused.value
+    if reading.timestamp is not None:
+        fields["timestamp"] = reading.timestamp
     return fields

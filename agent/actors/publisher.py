@@ -4,6 +4,7 @@ The note and the interruption travel side by side. A note that failed is tried a
 takes its place. An interruption is never tried again: a late one cuts off the wrong sentence.
 """
 
+import random
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
@@ -21,6 +22,10 @@ log = structlog.get_logger()
 
 LONGEST_BACKOFF_S = 8.0
 """Seconds between attempts while an outage lasts. The note is the caller's present state: it never becomes too late."""
+
+
+JITTER = 0.25
+"""Share of a pause that is random, so that calls hit by one outage do not come back as one."""
 
 
 class Publisher:
@@ -55,15 +60,10 @@ class Publisher:
                 session = await stack.enter_async_context(self._assistant.open(self._call_sid))
             except Exception as fault:
                 raise as_assistant_error(fault) from fault
-            try:
-                if self._pending is not None:
-                    await self._publish(session, self._pending, updates)
-                async for update in updates:
-                    await self._publish(session, update, updates)
-            except CallGone as gone:
-                self._failed(str(gone), will_retry=False)
-                async for _ in updates:  # the session stays open as long as the call, and nothing more is said in it
-                    pass
+            if self._pending is not None:
+                await self._publish(session, self._pending, updates)
+            async for update in updates:
+                await self._publish(session, update, updates)
 
     async def _without_assistant(self, updates: Inbox[ContextUpdate]) -> None:
         """Keep the latest for when there is one again."""
@@ -80,8 +80,6 @@ class Publisher:
             trouble = await self._say_and_tell(session, update)
             if trouble is None:
                 return
-            if isinstance(trouble, CallGone):
-                raise trouble
             failures += 1
             will_retry = isinstance(trouble, AssistantUnavailable)
             if failures == 1 or not will_retry:
@@ -161,6 +159,7 @@ def without_interruption(update: ContextUpdate) -> ContextUpdate:
 
 
 def backoff(failures: int, trouble: Exception) -> float:
-    """Seconds to wait: what the platform asked for, where it did, else doubling from a quarter of a second."""
+    """Seconds to wait: doubling from a quarter of a second, a part of it random, and no less than was asked for."""
     asked = trouble.retry_after if isinstance(trouble, AssistantUnavailable) else None
-    return asked if asked is not None else min(LONGEST_BACKOFF_S, 0.25 * 2.0 ** (failures - 1))
+    delay = min(LONGEST_BACKOFF_S, 0.25 * 2.0 ** min(failures - 1, 16))
+    return max(asked or 0.0, delay * (1 - JITTER * random.random()))

@@ -16,7 +16,7 @@ from ..http import httpx
 
 _VAPI_HOST = re.compile(r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+vapi\.ai", re.ASCII)
 
-_GONE = frozenset({404, 409, 410})
+_GONE = frozenset({404, 410})
 """Statuses of a control address whose call is over; nothing is documented, so anything that says so counts."""
 
 
@@ -92,7 +92,13 @@ class VapiControl:
         address = self._addresses.get(call_sid)
         if address is None:
             raise AssistantUnavailable("Vapi has not sent this call's control address")
-        await self._post(address, message)
+        try:
+            await self._post(address, message)
+        except CallGone:
+            # Nothing more goes there. Another assistant may still be attached, and brings another address.
+            if self._addresses.get(call_sid) == address:
+                del self._addresses[call_sid]
+            raise
 
     async def end_call(self, control_url: str) -> None:
         """Hang up a call at Vapi that is none of ours any more. Raises BadControlUrl too."""

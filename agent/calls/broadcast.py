@@ -39,7 +39,8 @@ class Broadcast:
         """Tells one run of the service from the next, whose numbers begin anew."""
         self._number = 0
         self._recent: deque[Shown] = deque(maxlen=KEPT)
-        self._watchers: set[Outbox[Shown]] = set()
+        self._watchers: dict[Outbox[Shown], str | None] = {}
+        self._changed: list[set[str]] = []
         self._listeners: list[Callable[[Mapping[str, object]], None]] = []
 
     def listen(self, listener: Callable[[Mapping[str, object]], None]) -> None:
@@ -52,23 +53,36 @@ class Broadcast:
         self._recent.append(shown)
         for listener in self._listeners:
             listener(event)
-        for watcher in self._watchers:
-            watcher.offer(shown)
+        for changed in self._changed:
+            changed.add(call_sid)
+        for watcher, wanted in self._watchers.items():
+            if wanted in (None, call_sid):
+                watcher.offer(shown)
 
     @contextmanager
-    def watch(self) -> Iterator[Inbox[Shown]]:
-        """Every event from now on, the oldest giving way when they are not taken."""
+    def watch(self, call_sid: str | None = None) -> Iterator[Inbox[Shown]]:
+        """Every event from now on, of one call or of all, the oldest giving way when they are not taken."""
         outbox, inbox = open_channel(Shown, WATCHER_DEPTH, WhenFull.DROP_OLDEST)
-        self._watchers.add(outbox)
+        self._watchers[outbox] = call_sid
         try:
             with outbox, inbox:
                 yield inbox
         finally:
-            self._watchers.discard(outbox)
+            del self._watchers[outbox]
+
+    @contextmanager
+    def changes(self) -> Iterator[set[str]]:
+        """The calls of which something has been published, for its reader to empty."""
+        changed: set[str] = set()
+        self._changed.append(changed)
+        try:
+            yield changed
+        finally:
+            self._changed = [other for other in self._changed if other is not changed]
 
     @property
     def full(self) -> bool:
-        return len(self._watchers) >= WATCHERS
+        return len(self._watchers) + len(self._changed) >= WATCHERS
 
     def since(self, number: int) -> list[Shown]:
         """What is still kept of the events after this one."""

@@ -50,13 +50,15 @@ def show(
     as_json: Annotated[bool, _JSON] = False,
 ) -> None:
     """One call's timeline from the ledger."""
-    from ..errors import CallmoodError
-    from ..ledger.reading import lines_of_call
+    from ..errors import CallmoodError, ConfigError
+    from ..ledger.reading import calls_ending, lines_of_call
 
-    lines = lines_of_call(folder(), call, or_ending=True)
-    if not lines:
+    found = calls_ending(folder(), call)
+    if not found:
         raise CallmoodError(f"the ledger has no call {call}: callmood calls lists those it has")
-    _print(lines, as_json=as_json)
+    if len(found) > 1:
+        raise ConfigError(f"{len(found)} calls end in {call}: name more of it ({', '.join(sorted(found)[:5])})")
+    _print(lines_of_call(folder(), found.pop()), as_json=as_json)
 
 
 def tail(

@@ -70,6 +70,8 @@ class EmotionReading:
     """0 unusable to 1 clean: level, clipping, noise, share of speech."""
     speech_ms: int | None = None
     """Speech in the window, where the source knows."""
+    timestamp: float | None = None
+    """For a reading from outside: milliseconds since the epoch, as its sender says. Recorded, and used for nothing."""
     abstained: Gated | None = None
     """Set when the engine would rather not say: it is calibrating, or the line is too poor."""
 

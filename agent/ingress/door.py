@@ -1,13 +1,12 @@
-"""The one listening port. It looks at the first bytes of a connection and hands it on.
+"""The one listening port. It reads the head of a connection's first request and hands the connection on.
 
-`GET /audio-stream/…` is a caller's line and goes, with nothing read from it yet, to our own WebSocket code: Hypercorn
-would throw unread messages away when a peer leaves, buffer without bound, and hide close codes. Everything else is
-relayed to Hypercorn on a private unix socket, one request a connection: so every request's head passes here, is bounded
-in size and time, and carries the address it came from, while bodies of any length and endless answers flow through
-unseen.
+`GET /audio-stream/…` is a caller's line and goes to our own WebSocket code, which is shown the same head again:
+Hypercorn would throw unread messages away when a peer leaves, buffer without bound, and hide close codes. Everything
+else is relayed to Hypercorn on a private unix socket, one request a connection: so every request's head passes here, is
+bounded in size and time, and carries the address it came from, while bodies of any length and endless answers flow
+through unseen.
 """
 
-import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
@@ -19,14 +18,19 @@ from ..errors import ConfigError
 log = structlog.get_logger()
 
 MEDIA = b"GET /audio-stream/"
+URGENT = (b"POST /voice/", b"POST /twilio/")
+"""Requests that callers wait for, or calls end by: there is always room for them."""
 HEAD_LIMIT = 32 * 1024
 """Bytes of request line and headers."""
 MEDIA_HEAD_LIMIT = 8 * 1024
 HEAD_S = 10.0
-"""How long a head may take to arrive: a trickle of bytes holds no place."""
-PEEK_AGAIN_S = 0.02
+"""How long a head may take to arrive: a trickle of bytes holds no place for long."""
+STRANGERS = 1024
+"""Connections whose head has not arrived yet."""
 RELAYS = 512
 """Requests in flight at once, event streams included."""
+RESERVED = 128
+"""Of these, kept free for urgent requests."""
 PIECE = 64 * 1024
 
 _HOP_BY_HOP = (b"connection:", b"keep-alive:", b"proxy-connection:", b"upgrade:", b"te:")
@@ -38,20 +42,18 @@ _GONE = (trio.BrokenResourceError, trio.ClosedResourceError, OSError)
 class Door:
     """Hands connections on. `media` serves a line, given its head; `upstream` is the path of Hypercorn's socket."""
 
-    def __init__(self, media: Callable[[trio.SocketStream, bytes], Awaitable[None]], upstream: str) -> None:
+    def __init__(self, media: Callable[[trio.abc.Stream, bytes], Awaitable[None]], upstream: str) -> None:
         self._media, self._upstream = media, upstream
-        self._relays = 0
+        self._strangers = self._relays = 0
 
     async def answer(self, stream: trio.SocketStream) -> None:
         """One connection. Whatever goes wrong with it stays with it."""
         try:
-            seen = b""
-            with trio.move_on_after(HEAD_S):
-                seen = await peek(stream)
-            if seen.startswith(MEDIA):
-                await self._media(stream, seen)
-            elif seen:
-                await self._relay(stream)
+            head, rest = await self._first_request(stream)
+            if head.startswith(MEDIA):
+                await self._media(Replayed(stream, head + rest), head)
+            elif head:
+                await self._relay(stream, head, rest)
         except* _GONE:
             pass
         except* Exception as bugs:
@@ -59,23 +61,34 @@ class Door:
         finally:
             await trio.aclose_forcefully(stream)
 
-    async def _relay(self, stream: trio.SocketStream) -> None:
-        if self._relays >= RELAYS:
+    async def _first_request(self, stream: trio.SocketStream) -> tuple[bytes, bytes]:
+        """Its head, and what came behind it; empty where it was refused."""
+        if self._strangers >= STRANGERS:
+            return b"", b""
+        self._strangers += 1
+        seen = bytearray()
+        try:
+            with trio.move_on_after(HEAD_S):
+                head, rest = await read_head(stream, seen)
+                if head:
+                    return head, rest
+        finally:
+            self._strangers -= 1
+        if seen:
+            await refuse(stream, 431, "head_too_large", "The request's head is too large, too slow or not HTTP/1.1.")
+        return b"", b""
+
+    async def _relay(self, stream: trio.SocketStream, head: bytes, rest: bytes) -> None:
+        if self._relays >= (RELAYS if head.startswith(URGENT) else RELAYS - RESERVED):
             await refuse(stream, 503, "overloaded", "Too many requests are in flight: try again shortly.")
             return
         self._relays += 1
         try:
-            await self._relay_request(stream)
+            await self._relay_request(stream, head, rest)
         finally:
             self._relays -= 1
 
-    async def _relay_request(self, stream: trio.SocketStream) -> None:
-        head, rest = b"", b""
-        with trio.move_on_after(HEAD_S):
-            head, rest = await read_head(stream)
-        if not head:
-            await refuse(stream, 431, "head_too_large", "The request's head is too large, too slow or not HTTP/1.1.")
-            return
+    async def _relay_request(self, stream: trio.SocketStream, head: bytes, rest: bytes) -> None:
         peer = stream.socket.getpeername()[0]
         async with await trio.open_unix_socket(self._upstream) as upstream, trio.open_nursery() as nursery:
             await upstream.send_all(rewritten(head, peer) + rest)
@@ -84,25 +97,34 @@ class Door:
             nursery.cancel_scope.cancel()
 
 
-async def peek(stream: trio.SocketStream) -> bytes:
-    """What has come, left where it is: a whole head where it is a line's, else the few bytes that tell it is not.
+class Replayed(trio.abc.Stream):
+    """A connection of which something has been read, as if it had not."""
 
-    Empty: the peer left, or a line's head is too large. The last byte seen is waited past by looking again, because
-    what is only peeked at stays readable.
-    """
-    while True:
-        seen = await stream.socket.recv(MEDIA_HEAD_LIMIT, socket.MSG_PEEK)
-        if not seen or not (seen.startswith(MEDIA) or MEDIA.startswith(seen)) or b"\r\n\r\n" in seen:
-            return seen
-        if len(seen) == MEDIA_HEAD_LIMIT:
-            return b""
-        await trio.sleep(PEEK_AGAIN_S)
+    def __init__(self, stream: trio.SocketStream, seen: bytes) -> None:
+        self._stream, self._seen = stream, seen
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        if not self._seen:
+            return await self._stream.receive_some(max_bytes)
+        await trio.lowlevel.checkpoint()
+        seen, self._seen = self._seen[:max_bytes], self._seen[max_bytes:] if max_bytes else b""
+        return seen
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        await self._stream.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
 
 
-async def read_head(stream: trio.SocketStream) -> tuple[bytes, bytes]:
-    """The head up to and with its empty line, and what came behind it; empty when there is no proper one."""
-    data = bytearray()
-    while len(data) <= HEAD_LIMIT:
+async def read_head(stream: trio.abc.ReceiveStream, data: bytearray | None = None) -> tuple[bytes, bytes]:
+    """The head up to and with its empty line, and what came behind it; empty when there is no proper one. What has
+    been read so far is in `data`, for whoever gives up on it."""
+    data = bytearray() if data is None else data
+    while len(data) <= (MEDIA_HEAD_LIMIT if data.startswith(MEDIA) else HEAD_LIMIT):
         piece = await stream.receive_some(4096)
         if not piece:
             break
@@ -125,10 +147,11 @@ def rewritten(head: bytes, peer: str) -> bytes:
 
 
 async def pour(source: trio.SocketStream, sink: trio.SocketStream) -> None:
-    """Copy until the source ends, and end the sink."""
+    """Copy until the source ends, however it ends, and end the sink."""
     with suppress(*_GONE):
         while piece := await source.receive_some(PIECE):
             await sink.send_all(piece)
+    with suppress(*_GONE):
         await sink.send_eof()
 
 

@@ -51,8 +51,8 @@ class MediaLines:
     def __init__(self, directory: CallDirectory, signature: SignatureCheck) -> None:
         self._directory, self._signature = directory, signature
 
-    async def serve(self, stream: trio.SocketStream, head: bytes) -> None:
-        """One connection, from its handshake to its end. `head` is what the door has seen of it, and left there."""
+    async def serve(self, stream: trio.abc.Stream, head: bytes) -> None:
+        """One connection, from its handshake to its end. `head` is what the door has read of it."""
         async with trio.open_nursery() as nursery:
             socket: WebSocketConnection | None = None
             with trio.move_on_after(HANDSHAKE_S):

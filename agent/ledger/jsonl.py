@@ -58,7 +58,6 @@ class JsonlLedger:
 
     async def flush(self) -> None:
         goal = self._appended
-        self._wanted.set()
         while self._settled < goal:
             if self._closed:
                 raise LedgerUnavailable("the ledger is closed already")
@@ -105,6 +104,7 @@ class JsonlLedger:
             self.dropped += 1
 
     async def timeline(self, call_sid: str) -> list[bytes]:
+        self._wanted.set()
         await self.flush()
         return await self._read(partial(lines_of_call, self._folder, call_sid))
 

@@ -26,11 +26,17 @@ def files(folder: Path) -> list[Path]:
     return [*sorted(folder.glob("timeline-*.jsonl")), *([folder / CURRENT] if (folder / CURRENT).exists() else [])]
 
 
-def lines_of_call(folder: Path, call_sid: str, *, or_ending: bool = False) -> list[bytes]:
-    """The lines of one call, named by its id; or, on demand, by the end of that. An id that was used again names the
-    latest of its calls."""
+def calls_ending(folder: Path, ending: str) -> set[str]:
+    """The ids that end like this; one that is the whole id is the only one meant."""
+    lines = _lines_with(folder, _of_call(ending, or_ending=True))
+    found = {line.split(b'"callSid":"', 1)[1].split(b'"', 1)[0].decode() for line in lines if b'"callSid":"' in line}
+    return {ending} if ending in found else found
+
+
+def lines_of_call(folder: Path, call_sid: str) -> list[bytes]:
+    """The lines of one call. An id that was used again names the latest of its calls."""
     lines: deque[bytes] = deque(maxlen=LINES_SHOWN)
-    for line in _lines_with(folder, _of_call(call_sid, or_ending=or_ending)):
+    for line in _lines_with(folder, _of_call(call_sid, or_ending=False)):
         if STARTED in line:
             lines.clear()
         lines.append(line)

@@ -14,12 +14,14 @@ from quart import Blueprint, Response, request
 from ..calls.broadcast import Broadcast, Shown
 from ..errors import BadRequest
 from .house import House, house
-from .listing import find
+from .listing import find, timeline_of
 
 routes = Blueprint("events", __name__)
 
 KEEPALIVE_S = 15.0
 SUMMARY_EVERY_S = 1.0
+
+SIGN_OF_LIFE = b": \n\n"
 
 _NUMBER = re.compile(r"\d{1,15}", re.ASCII)
 
@@ -54,19 +56,24 @@ async def _all_calls(broadcast: Broadcast, last: str) -> AsyncIterator[bytes]:
     epoch, _, number = last.partition("-")
     with broadcast.watch() as inbox:
         yield b": watching\n\n"
-        if epoch == broadcast.epoch and _NUMBER.fullmatch(number):
-            for shown in broadcast.since(int(number)):
-                yield _event(f"{broadcast.epoch}-{shown.number}", shown.line)
+        missed = broadcast.since(int(number)) if epoch == broadcast.epoch and _NUMBER.fullmatch(number) else []
+        shown_last = 0
+        for shown in missed:
+            shown_last = shown.number
+            yield _event(f"{broadcast.epoch}-{shown.number}", shown.line)
         while True:
             shown_now = await _next(inbox)
-            yield b": \n\n" if shown_now is None else _event(f"{broadcast.epoch}-{shown_now.number}", shown_now.line)
+            if shown_now is None:
+                yield SIGN_OF_LIFE
+            elif shown_now.number > shown_last:
+                yield _event(f"{broadcast.epoch}-{shown_now.number}", shown_now.line)
 
 
 async def _one_call(rooms: House, call_sid: str, last: str) -> AsyncIterator[bytes]:
     seen = int(last) if _NUMBER.fullmatch(last) else 0
-    with rooms.directory.broadcast.watch() as inbox:
+    with rooms.directory.broadcast.watch(call_sid) as inbox:
         yield b": watching\n\n"
-        past = await rooms.ledger.timeline(call_sid)
+        past = await timeline_of(rooms.ledger, call_sid)
         for place, line in enumerate(past, 1):
             if place > seen:
                 yield _event(str(place), line)
@@ -74,34 +81,26 @@ async def _one_call(rooms: House, call_sid: str, last: str) -> AsyncIterator[byt
         while True:
             shown = await _next(inbox)
             if shown is None:
-                yield b": \n\n"
-            elif shown.call_sid == call_sid and shown.ordinal > seen:
+                yield SIGN_OF_LIFE
+            elif shown.ordinal > seen:
                 yield _event(str(shown.ordinal), shown.line)
 
 
 async def _summaries(rooms: House) -> AsyncIterator[bytes]:
-    changed = {call.call_sid for call in rooms.directory}
-    with rooms.directory.broadcast.watch() as inbox:
+    with rooms.directory.broadcast.changes() as changed:
+        changed |= {call.call_sid for call in rooms.directory}
+        quiet_s = KEEPALIVE_S  # the first one is sent at once, with whatever there is
         while True:
-            entries = [
-                call.entry() if (call := rooms.directory.find(sid)) is not None else rooms.history.find(sid)
-                for sid in changed
-            ]
-            yield b"data: " + _encode({"calls": [entry for entry in entries if entry is not None]}) + b"\n\n"
-            changed = set()
-            while not changed:
-                await trio.sleep(SUMMARY_EVERY_S)
-                changed = _taken(inbox)
-
-
-def _taken(inbox: "trio.MemoryReceiveChannel[Shown]") -> set[str]:
-    """The calls of all events that wait."""
-    changed = set()
-    try:
-        while True:
-            changed.add(inbox.receive_nowait().call_sid)
-    except trio.WouldBlock:
-        return changed
+            if changed or quiet_s >= KEEPALIVE_S:
+                entries = [
+                    call.entry() if (call := rooms.directory.find(sid)) is not None else rooms.history.find(sid)
+                    for sid in changed
+                ]
+                changed.clear()
+                quiet_s = 0.0
+                yield b"data: " + _encode({"calls": [entry for entry in entries if entry is not None]}) + b"\n\n"
+            await trio.sleep(SUMMARY_EVERY_S)
+            quiet_s += SUMMARY_EVERY_S
 
 
 async def _next(inbox: "trio.MemoryReceiveChannel[Shown]") -> Shown | None:

@@ -14,7 +14,7 @@ from ..assistants.vapi_messages import ServerMessage, authentic, read_message
 from ..calls.call import Call
 from ..core.emotion import Emotion, EmotionReading, Outcome
 from ..errors import BadMessage, BadRequest, CallGone
-from ..telephony.signature import parse_form
+from ..telephony.signature import SIGNATURE_HEADER, parse_form
 from ..telephony.twiml import Fallback, connect_stream, fallback_only, fork_stream
 from .house import house
 from .replies import json_reply, read_body
@@ -24,6 +24,8 @@ log = structlog.get_logger()
 routes = Blueprint("hooks", __name__)
 
 FORM_LIMIT = 64 * 1024
+FORM_S = 3.0
+"""How long a form may take to arrive: a caller is waiting."""
 EMOTION_LIMIT = 16 * 1024
 VERDICT_S = 2.0
 THREAD_FROM = 256 * 1024
@@ -50,20 +52,30 @@ class StreamArguments(TypedDict):
 async def voice_incoming() -> Response:
     """A caller is on the line: TwiML that gives us the audio, or that sends the caller on. Nobody is turned away."""
     form = await signed_form()
+    settings = house().settings
+    fallback = Fallback(settings.transfer_to or None, settings.vapi_sip_uri or None)
+    try:
+        return twiml(await answer_for(form["CallSid"], form.get("From", ""), fallback))
+    except Exception as bug:
+        log.error("voice.failed", call=form["CallSid"], exc_info=bug)
+        return twiml(fallback_only(fallback))
+
+
+async def answer_for(call_sid: str, caller: str, fallback: Fallback) -> str:
+    """The TwiML for a caller, in the mode that is set."""
     rooms = house()
-    fallback = Fallback(rooms.settings.transfer_to or None, rooms.settings.vapi_sip_uri or None)
-    caller = form.get("From", "")
-    call = rooms.directory.register(form["CallSid"], caller=caller)
+    call = rooms.directory.register(call_sid, caller=caller)
     if call is None:
         log.warning("call.not_admitted", draining=rooms.directory.draining, live=len(rooms.directory))
     if rooms.tap is None:
-        if call is not None:
-            call.announce()
-        return twiml(fallback_only(fallback) if call is None else connect_stream(**stream(call), fallback=fallback))
-    theirs = await rooms.tap.twiml_for(form["CallSid"], caller, call)
+        if call is None:
+            return fallback_only(fallback)
+        call.announce()
+        return connect_stream(**stream(call), fallback=fallback)
+    theirs = await rooms.tap.twiml_for(call_sid, caller, call)
     if theirs is None:
-        return twiml(fallback_only(fallback))
-    return twiml(theirs if call is None else fork_stream(theirs, **stream(call)))
+        return fallback_only(fallback)
+    return theirs if call is None else fork_stream(theirs, **stream(call))
 
 
 def stream(call: Call) -> StreamArguments:
@@ -102,15 +114,19 @@ async def call_status() -> Response:
 
 async def signed_form() -> dict[str, str]:
     """The form of a request that Twilio signed. Raises BadRequest 403 for any other, 400 without a usable CallSid."""
-    fields = parse_form(await read_body(FORM_LIMIT))
+    unsigned = BadRequest(
+        "The Twilio signature is missing or wrong: check TWILIO_AUTH_TOKEN and WEBHOOK_URL.",
+        status=403,
+        code="bad_signature",
+    )
+    signature = house().signature
+    if not signature.plausible(request.headers.get(SIGNATURE_HEADER)):
+        raise unsigned
+    fields = parse_form(await read_body(FORM_LIMIT, within_s=FORM_S))
     query = request.query_string.decode("latin-1")
     path = request.scope["raw_path"].decode("latin-1").partition("?")[0]
-    if not house().signature.verify(dict(request.headers), path, query, form=fields):
-        raise BadRequest(
-            "The Twilio signature is missing or wrong: check TWILIO_AUTH_TOKEN and WEBHOOK_URL.",
-            status=403,
-            code="bad_signature",
-        )
+    if not signature.verify(dict(request.headers), path, query, form=fields):
+        raise unsigned
     form = dict(fields)
     if not _CALL_SID.fullmatch(form.get("CallSid", "")):
         raise BadRequest("CallSid is missing or not an id.")
@@ -230,7 +246,12 @@ async def emotion() -> Response:
         raise gone
     now_ms = call.timeline.elapsed_ms
     reading = EmotionReading(
-        Emotion(outside.emotion.label, outside.emotion.score), "webhook", now_ms, now_ms, trio.current_time()
+        Emotion(outside.emotion.label, outside.emotion.score),
+        "webhook",
+        now_ms,
+        now_ms,
+        trio.current_time(),
+        timestamp=outside.timestamp,
     )
     verdict = None
     with trio.move_on_after(VERDICT_S):

@@ -5,15 +5,18 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
+import trio
 from quart import Blueprint, Response, request
 
-from ..errors import BadRequest
+from ..errors import BadRequest, LedgerUnavailable
+from ..ports import Ledger
 from .house import house
 from .replies import json_reply
 
 routes = Blueprint("listing", __name__)
 
 DEFAULT_LIMIT, LARGEST_LIMIT = 100, 1000
+LEDGER_S = 5.0
 
 
 @routes.get("/calls")
@@ -35,8 +38,15 @@ async def calls() -> Response:
 async def call(call_sid: str) -> Response:
     house().access.require(request.headers, request.cookies)
     entry = find(call_sid)
-    lines = await house().ledger.timeline(call_sid)
+    lines = await timeline_of(house().ledger, call_sid)
     return json_reply({**entry, "timeline": [msgspec.Raw(line) for line in lines]})
+
+
+async def timeline_of(ledger: Ledger, call_sid: str) -> list[bytes]:
+    """One call's lines. Raises LedgerUnavailable, also when the disk takes too long for a request to wait."""
+    with trio.move_on_after(LEDGER_S):
+        return await ledger.timeline(call_sid)
+    raise LedgerUnavailable("the ledger does not answer in time: try again shortly")
 
 
 def everything(state: str | None = None) -> list[dict[str, Any]]:

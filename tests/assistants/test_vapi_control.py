@@ -223,7 +223,7 @@ async def test_a_success_is_acceptance_whatever_its_body(status: int) -> None:
         (401, AssistantRefused),
         (403, AssistantRefused),
         (404, CallGone),
-        (409, CallGone),
+        (409, AssistantRefused),
         (410, CallGone),
         (413, AssistantRefused),
         (422, AssistantRefused),

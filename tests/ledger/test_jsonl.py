@@ -19,7 +19,7 @@ from agent.errors import LedgerUnavailable
 from agent.ledger import jsonl, reading
 from agent.ledger.jsonl import JsonlLedger, open_jsonl
 from agent.ledger.memory import CALLS_KEPT, MemoryLedger, is_milestone
-from agent.ledger.reading import CURRENT, files, follow, lines_of_call, milestones
+from agent.ledger.reading import CURRENT, calls_ending, files, follow, lines_of_call, milestones
 
 
 def line(call_sid: str, event: str = "audio.chunk", **fields: object) -> bytes:
@@ -69,11 +69,12 @@ async def test_what_was_flushed_is_on_disk(tmp_path: Path) -> None:
         assert (tmp_path / CURRENT).read_bytes().splitlines() == numbered("CA1", range(3))
 
 
-async def test_a_flush_waits_for_no_tick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_reading_a_call_back_waits_for_no_tick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jsonl, "WRITE_EVERY_S", 3600.0)
     async with opened(tmp_path) as ledger:
-        for _ in range(5):
-            await append(ledger, "CA1", [line("CA1")])
+        for count in range(1, 6):
+            ledger.append("CA1", line("CA1"))
+            assert len(await ledger.timeline("CA1")) == count
 
 
 async def test_the_files_are_nobody_elses_to_read(tmp_path: Path) -> None:
@@ -110,7 +111,10 @@ async def test_an_id_that_another_one_ends_with_is_its_own_call(tmp_path: Path) 
 
 def test_the_command_line_may_name_a_call_by_the_end_of_its_id(tmp_path: Path) -> None:
     write(tmp_path, line("CA123") + b"\n" + line("CA456") + b"\n")
-    assert lines_of_call(tmp_path, "23", or_ending=True) == [line("CA123")]
+    assert calls_ending(tmp_path, "23") == {"CA123"}
+    write(tmp_path, line("CA923") + b"\n")
+    assert calls_ending(tmp_path, "23") == {"CA123", "CA923"}
+    assert calls_ending(tmp_path, "CA123") == {"CA123"}
 
 
 @pytest.mark.parametrize("said", ['CA1","event":', '"callSid":"CA1","event":"call.ended"', "CA1\nCA1", "\\"])

@@ -126,10 +126,12 @@ async def test_idle_connections_do_not_keep_others_out(callmood: Callmood) -> No
 async def test_too_many_requests_in_flight_are_503_and_not_a_pile(
     callmood: Callmood, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(door, "RELAYS", 2)
+    monkeypatch.setattr(door, "RELAYS", 3)
+    monkeypatch.setattr(door, "RESERVED", 1)
     async with callmood.watch(), callmood.watch():
         answer = await callmood.exchange(HEALTH)
         assert answer.startswith(b"HTTP/1.1 503 ")
+        assert (await callmood.caller().place()).status == 200  # there is always room for a caller
     with trio.fail_after(5):
         while not (await callmood.exchange(HEALTH)).startswith(b"HTTP/1.1 200 "):
             pass

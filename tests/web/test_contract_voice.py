@@ -9,6 +9,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from agent.settings import Secret
+from agent.telephony.signature import SIGNATURE_HEADER
 from agent.telephony.twiml import APOLOGY, read_stream
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ async def test_a_form_that_cannot_be_read_is_refused_without_a_fault_of_ours(cal
 
 
 async def test_a_form_that_is_too_large_is_413(callmood: Callmood) -> None:
-    answer = await callmood.post("/voice/incoming", b"a" * 200_000)
+    answer = await callmood.post("/voice/incoming", b"a" * 200_000, {SIGNATURE_HEADER: "x" * 28})
     assert answer.status_code == 413
     refusal(answer.json())
 
