@@ -1,5 +1,6 @@
 """callmood serve: the service."""
 
+import resource
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -48,10 +49,19 @@ def serve(
                 print(f"live  {ready.live_url}")
             print(leaves(settings.engine, told=bool(settings.vapi_secret)), file=sys.stderr)
             sys.stdout.flush()
+            with watchdog.watching():
+                await trio.sleep_forever()
 
+    raise_file_limit()
     watchdog = Watchdog()
-    with watchdog.watching():
-        trio.run(main, instruments=[watchdog])
+    trio.run(main, instruments=[watchdog])
+
+
+def raise_file_limit() -> None:
+    """Take what the system allows: a call holds a socket, a relayed request three."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def leaves(engine: str, *, told: bool) -> str:
