@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import hypercorn.trio.run
 import structlog
 import trio
 from hypercorn.config import Config
 from hypercorn.trio import serve as serve_http
+from hypercorn.trio.tcp_server import TCPServer
 from quart_trio import QuartTrio
 
 from . import http, wiring
@@ -110,6 +112,20 @@ async def serving(house: House, host: str, server: trio.Nursery) -> AsyncIterato
         await web.close()
 
 
+class ContainedServer(TCPServer):
+    """Hypercorn's server of one connection. A broken request body can make it raise (it closes a stream on which it is
+    still sending), and what it raises would otherwise end Hypercorn, and us with it."""
+
+    async def run(self) -> None:
+        try:
+            await super().run()
+        except* Exception as broken:
+            log.warning("web.connection_failed", kinds=sorted({type(e).__name__ for e in broken.exceptions}))
+
+
+hypercorn.trio.run.TCPServer = ContainedServer  # type: ignore[misc]  # there is no public place to say so
+
+
 class Web:
     """Hypercorn on the private socket, as a child of ours that can be told to finish."""
 
@@ -141,6 +157,7 @@ def web_config(upstream: str) -> Config:
     config.accesslog = None
     config.errorlog = None
     config.graceful_timeout = 0.5
+    config.backlog = 1024  # a full one looks like a connection to us, and drops what is sent into it
     config.keep_alive_timeout = 5
     config.h11_max_incomplete_size = 64 * 1024
     return config

@@ -94,6 +94,7 @@ class Analyzer:
     async def _attempt(self, windows: Inbox[Window], readings: Outbox[Heard]) -> None:
         """One session of the engine's, from opening to closing, each within its patience."""
         heard_all, opened = False, False
+        bug: Exception | None = None
         with trio.CancelScope(deadline=trio.current_time() + self._patience_s) as slow:
             try:
                 async with self._engine.open(self._call_sid) as session:
@@ -101,12 +102,18 @@ class Analyzer:
                     try:
                         await self._read_all(session, windows, readings)
                         heard_all = True
+                    except (EngineUnavailable, EngineRefused):
+                        raise
+                    except Exception as ours:
+                        bug = ours  # kept until the engine has closed: what it raises then must not hide it
                     finally:
                         slow.deadline = trio.current_time() + self._patience_s
             except Exception as fault:
-                if not heard_all:
+                if not heard_all and bug is None:
                     raise as_engine_error(fault) from fault
                 log.warning("engine.closed_badly", exc_info=fault)
+        if bug is not None:
+            raise bug
         if not heard_all:
             raise EngineUnavailable(f"it did not {'close' if opened else 'open'} in time")
 
@@ -115,15 +122,18 @@ class Analyzer:
             async for window in windows:
                 try:
                     reading = await self._read(session, window)
-                except Exception:
+                except (EngineUnavailable, EngineRefused):
                     await readings.send(Heard(failed(window)))
                     raise
                 await readings.send(Heard(reading))
 
     async def _read(self, session: EngineSession, window: Window) -> EmotionReading:
         with trio.move_on_after(self._patience_s):
-            self._ear.check()
-            reading = await session.read(window)
+            try:
+                self._ear.check()
+                reading = await session.read(window)
+            except Exception as fault:
+                raise as_engine_error(fault) from fault
             if self._degraded:
                 self._degraded = False
                 self._timeline.record("analyzer.recovered", engine=self._engine.name, reason="it answers again")

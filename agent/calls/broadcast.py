@@ -10,7 +10,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import structlog
+
 from ..actors.channels import Inbox, Outbox, WhenFull, open_channel
+
+log = structlog.get_logger()
 
 KEPT = 4096
 WATCHER_DEPTH = 1024
@@ -52,7 +56,10 @@ class Broadcast:
         shown = Shown(self._number, call_sid, ordinal, line)
         self._recent.append(shown)
         for listener in self._listeners:
-            listener(event)
+            try:
+                listener(event)
+            except Exception as bug:  # whoever counts or lists must not end what is counted
+                log.error("listener.failed", exc_info=bug)
         for changed in self._changed:
             changed.add(call_sid)
         for watcher, wanted in self._watchers.items():

@@ -4,6 +4,7 @@ A call begins with the webhook that announces it and outlives its socket long en
 plain state, changed from one thread without waiting; the work is done by the actors of `tree.py`.
 """
 
+import re
 import secrets
 from collections import OrderedDict
 
@@ -17,6 +18,9 @@ from ..errors import CallGone
 from ..ports import Line
 from .mailbox import Mailbox
 from .timeline import CallTimeline
+
+CALL_SID = re.compile(r"[0-9A-Za-z_.-]{1,40}", re.ASCII)
+"""Hardly longer than Twilio's are: names and values of a form are signed run together, and a longer id could be two."""
 
 READINGS_WAITING = 8
 """Depth of `readings`. Its sender waits: the aggregator is pure and quick, and no reading is lost."""

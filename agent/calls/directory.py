@@ -79,28 +79,42 @@ class CallDirectory:
     async def _serve(self, call: Call) -> None:
         with structlog.contextvars.bound_contextvars(call=call.call_sid):
             try:
-                await run_call(call, self._engine, self._assistant, self._ledger, self._settings)
+                await self._attend(call)
             except* Exception as bugs:
-                call.end(Outcome.CRASHED)
-                call.outcome = Outcome.CRASHED
-                log.error("call.crashed", exc_info=bugs)
-            finally:
-                self._finish(call)
-            with trio.CancelScope(shield=True):
-                await checkpoint(self._ledger, patience_s=LAST_SAVE_S)
+                log.error("call.ended_badly", exc_info=bugs)
+
+    async def _attend(self, call: Call) -> None:
+        """The call's tree, and its end. Whatever goes wrong at the end is the caller's to log, and no other call's."""
+        try:
+            await run_call(call, self._engine, self._assistant, self._ledger, self._settings)
+        except* Exception as bugs:
+            call.end(Outcome.CRASHED)
+            call.outcome = Outcome.CRASHED
+            log.error("call.crashed", exc_info=bugs)
+        finally:
+            self._finish(call)
+        with trio.CancelScope(shield=True):
+            await checkpoint(self._ledger, patience_s=LAST_SAVE_S)
 
     def _finish(self, call: Call) -> None:
         """Everything that must happen whatever happened: nothing here waits."""
         call.end(Outcome.DRAINED)
+        try:
+            summary = call.summary()
+        except Exception as bug:
+            log.error("call.crashed", exc_info=bug)
+            call.outcome, summary = Outcome.CRASHED, {}
         outcome = call.outcome or Outcome.DRAINED
-        call.close(*CLOSING.get(outcome, (1000, outcome.value)))
-        call.timeline.record(
-            "call.ended", outcome=outcome.value, durationMs=call.timeline.elapsed_ms, summary=call.summary()
-        )
-        del self._live[call.call_sid]
-        if not self._live:
-            self._emptied.set()
-            self._emptied = trio.Event()
+        try:
+            call.close(*CLOSING.get(outcome, (1000, outcome.value)))
+            call.timeline.record(
+                "call.ended", outcome=outcome.value, durationMs=call.timeline.elapsed_ms, summary=summary
+            )
+        finally:
+            del self._live[call.call_sid]
+            if not self._live:
+                self._emptied.set()
+                self._emptied = trio.Event()
 
     async def sweep(self) -> None:
         """End calls of which nothing was heard for `session_ttl_s`, until cancelled."""

@@ -118,10 +118,19 @@ async def _demo(audio: bytes, script: Script, show: Show) -> None:
         if show.keep:
             console.print(_try_next(ready, auth_token), highlight=False, soft_wrap=True)
         await over.wait()
+        console.print(
+            "\nThe assistant was told and cut off by what the voice sounded like; no word was understood for it.\n"
+            "Next: scripts/run demo FILE with a recording of your own, or scripts/run demo --keep to look around.",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _introduce(console: "Console", ready: "Ready", show: Show) -> None:
-    console.print("A caller rings. The voice is synthetic, the call is real: signed webhook, WebSocket, 20 ms frames.")
+    console.print(
+        "A caller rings. The voice is synthetic, the call is real: signed webhook, WebSocket, 20 ms frames.",
+        soft_wrap=True,
+    )
     console.print(f"The supervisor's page: {ready.live_url}\n", highlight=False, soft_wrap=True)
     if show.browser and (sys.platform in ("darwin", "win32") or os.environ.get("DISPLAY")):
         webbrowser.open(ready.live_url)

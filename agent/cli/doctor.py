@@ -26,34 +26,38 @@ def checks() -> Iterator[Check]:
     try:
         settings = load()
     except CallmoodError as error:
-        yield f"settings: {error}", "edit .env or config/callmood.toml"
+        yield f"settings: {error}", "${EDITOR:-vi} .env config/callmood.toml"
         return
     yield "settings can be read", ""
     try:
         check_built(settings)
         yield f"attach mode {settings.attach}, engine {settings.engine}", ""
     except CallmoodError as error:
-        yield str(error), "echo CALLMOOD_ATTACH=bridge >> .env (which only listens), or set what is missing"
-    yield (
-        "Twilio's signatures can be checked",
-        "" if settings.twilio_auth_token else "echo TWILIO_AUTH_TOKEN=<your auth token> >> .env",
-    )
+        yield str(error), "${EDITOR:-vi} .env"
+    yield "Twilio's signatures can be checked", "" if settings.twilio_auth_token else ask("TWILIO_AUTH_TOKEN")
     yield (
         f"public address {settings.webhook_url or 'from each request'}",
-        "" if settings.webhook_url.startswith("https://") else "echo WEBHOOK_URL=https://<your host> >> .env",
+        "" if settings.webhook_url.startswith("https://") else ask("WEBHOOK_URL"),
     )
-    yield "Vapi's messages are believed", "" if settings.vapi_secret else "echo VAPI_SECRET=<a long secret> >> .env"
-    yield (
-        "the token for pages and readings is fixed",
-        "" if settings.token else "echo CALLMOOD_TOKEN=<a long secret> >> .env",
-    )
+    yield "Vapi's messages are believed", "" if settings.vapi_secret else make_secret("VAPI_SECRET")
+    yield "the token for pages and readings is fixed", "" if settings.token else make_secret("CALLMOOD_TOKEN")
     yield (
         "a caller can be sent on when we cannot serve",
-        "" if settings.transfer_to or settings.vapi_sip_uri else "echo CALLMOOD_TRANSFER_TO=<a number> >> .env",
+        "" if settings.transfer_to or settings.vapi_sip_uri else ask("CALLMOOD_TRANSFER_TO"),
     )
     yield from ledger_check(Path(settings.data).expanduser())
     yield from engine_check()
     yield f"{settings.attach}: notes and interruptions over Vapi's control URL; no transfer yet", ""
+
+
+def ask(name: str) -> str:
+    """A command that asks for a value and keeps it."""
+    return f"read -rp '{name}=' value && echo \"{name}=$value\" >> .env"
+
+
+def make_secret(name: str) -> str:
+    """A command that makes one up and keeps it."""
+    return f"echo {name}=$(python3 -c 'import secrets; print(secrets.token_urlsafe(24))') >> .env"
 
 
 def ledger_check(folder: Path) -> Iterator[Check]:

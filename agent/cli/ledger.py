@@ -32,12 +32,19 @@ def calls(
         for entry in entries:
             typer.echo(msgspec.json.encode(entry).decode())
         return
-    table = Table(Column("call", no_wrap=True, overflow="fold"), "started", "outcome", "caller", "mood", box=None)
+    table = Table(
+        Column("call", no_wrap=True, overflow="fold"),
+        Column("started", no_wrap=True),
+        "outcome",
+        "caller",
+        "mood",
+        box=None,
+    )
     for entry in entries:
         mood = entry["mood"]
         table.add_row(
             entry["callSid"],
-            str(entry["startedAt"] or "")[:19],
+            str(entry["startedAt"] or "")[5:19].replace("T", " "),
             entry["outcome"] or "-",
             entry["caller"] or "",
             f"{mood['label']} {mood['score']:.2f}" if entry["outcome"] else "-",

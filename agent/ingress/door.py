@@ -14,6 +14,7 @@ import structlog
 import trio
 
 from ..errors import ConfigError
+from .replay import Replayed
 
 log = structlog.get_logger()
 
@@ -42,7 +43,7 @@ _GONE = (trio.BrokenResourceError, trio.ClosedResourceError, OSError)
 class Door:
     """Hands connections on. `media` serves a line, given its head; `upstream` is the path of Hypercorn's socket."""
 
-    def __init__(self, media: Callable[[trio.abc.Stream, bytes], Awaitable[None]], upstream: str) -> None:
+    def __init__(self, media: Callable[[Replayed, bytes], Awaitable[None]], upstream: str) -> None:
         self._media, self._upstream = media, upstream
         self._strangers = self._relays = 0
 
@@ -97,29 +98,6 @@ class Door:
             nursery.cancel_scope.cancel()
 
 
-class Replayed(trio.abc.Stream):
-    """A connection of which something has been read, as if it had not."""
-
-    def __init__(self, stream: trio.SocketStream, seen: bytes) -> None:
-        self._stream, self._seen = stream, seen
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        if not self._seen:
-            return await self._stream.receive_some(max_bytes)
-        await trio.lowlevel.checkpoint()
-        seen, self._seen = self._seen[:max_bytes], self._seen[max_bytes:] if max_bytes else b""
-        return seen
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        await self._stream.send_all(data)
-
-    async def wait_send_all_might_not_block(self) -> None:
-        await self._stream.wait_send_all_might_not_block()
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
-
-
 async def read_head(stream: trio.abc.ReceiveStream, data: bytearray | None = None) -> tuple[bytes, bytes]:
     """The head up to and with its empty line, and what came behind it; empty when there is no proper one. What has
     been read so far is in `data`, for whoever gives up on it."""
@@ -132,8 +110,16 @@ async def read_head(stream: trio.abc.ReceiveStream, data: bytearray | None = Non
         data += piece
         if (end := data.find(b"\r\n\r\n", searched)) >= 0:
             head, rest = bytes(data[: end + 4]), bytes(data[end + 4 :])
-            return (head, rest) if head.split(b"\r\n", 1)[0].endswith((b" HTTP/1.1", b" HTTP/1.0")) else (b"", b"")
+            return (head, rest) if is_proper(head) else (b"", b"")
     return b"", b""
+
+
+def is_proper(head: bytes) -> bool:
+    """Whether it is one request's, and everybody behind us will read it as we do: our line ends, our kind of target."""
+    method, _, line = head.split(b"\r\n", 1)[0].partition(b" ")
+    target, _, version = line.rpartition(b" ")
+    bare = head.count(b"\n") != head.count(b"\r\n") or head.count(b"\r") != head.count(b"\r\n")
+    return bool(method) and target.startswith(b"/") and version in (b"HTTP/1.1", b"HTTP/1.0") and not bare
 
 
 def rewritten(head: bytes, peer: str) -> bytes:

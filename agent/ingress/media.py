@@ -18,11 +18,14 @@ from ..core.emotion import Outcome
 from ..errors import BadMessage
 from ..telephony.signature import SignatureCheck
 from ..telephony.twilio import LineEnded, LineStarted, MediaStream
+from .replay import Replayed
 
 log = structlog.get_logger()
 
 MESSAGE_LIMIT = 64 * 1024
 """Bytes. Twilio's media messages have about 350."""
+UNSAID_LIMIT = 3 * MESSAGE_LIMIT
+"""Bytes on the wire without a whole message: empty fragments and pings weigh nothing in a message's size."""
 HANDSHAKE_S = 5.0
 START_S = 5.0
 """How long `start`, which carries the token, is waited for."""
@@ -51,7 +54,7 @@ class MediaLines:
     def __init__(self, directory: CallDirectory, signature: SignatureCheck) -> None:
         self._directory, self._signature = directory, signature
 
-    async def serve(self, stream: trio.abc.Stream, head: bytes) -> None:
+    async def serve(self, stream: Replayed, head: bytes) -> None:
         """One connection, from its handshake to its end. `head` is what the door has read of it."""
         async with trio.open_nursery() as nursery:
             socket: WebSocketConnection | None = None
@@ -66,14 +69,16 @@ class MediaLines:
             if socket is None:
                 nursery.cancel_scope.cancel()
                 return
-            closing = await self._converse(socket, request, host_in(head))
+            closing = await self._converse(socket, request, host_in(head), stream)
             # Its reader may be in the middle of answering the peer's own close: it ends by itself, or at the deadline.
             nursery.cancel_scope.deadline = trio.current_time() + LINGER_S + CLOSE_S
             if closing == NORMAL:
                 await until_closed(socket)
             await socket.aclose(*closing)
 
-    async def _converse(self, socket: WebSocketConnection, request: WebSocketRequest, host: str) -> Closing:
+    async def _converse(
+        self, socket: WebSocketConnection, request: WebSocketRequest, host: str, stream: Replayed
+    ) -> Closing:
         """Everything between handshake and close; says how to close."""
         path, _, query = request.path.partition("?")
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers} | {"host": host}
@@ -83,7 +88,7 @@ class MediaLines:
         call = self._directory.find(call_sid)
         if call is None or call.outcome is not None:
             return DRAINING if self._directory.draining else NOT_FOUND
-        line = WebSocketLine(socket, call)
+        line = WebSocketLine(socket, call, stream)
         try:
             return await line.read()
         except ConnectionClosed:
@@ -115,8 +120,8 @@ def host_in(head: bytes) -> str:
 class WebSocketLine:
     """One socket of one call (`ports.Line`)."""
 
-    def __init__(self, socket: WebSocketConnection, call: Call) -> None:
-        self._socket, self._call = socket, call
+    def __init__(self, socket: WebSocketConnection, call: Call, stream: Replayed) -> None:
+        self._socket, self._call, self._stream = socket, call, stream
         self._messages = MediaStream()
         self._unreadable = 0
         self._reading = trio.CancelScope()
@@ -162,6 +167,7 @@ class WebSocketLine:
 
     async def _next(self) -> object:
         """The next message's event; None for one that cannot be read, which is skipped and counted."""
+        self._stream.allowance = UNSAID_LIMIT
         message = await self._socket.get_message()
         try:
             return self._messages.feed(message, trio.current_time())

@@ -89,17 +89,33 @@ class SignatureCheck:
         """Whether Twilio signed this request. Pass `form` for form-encoded bodies, else the raw `body` if any."""
         if self._auth_token is None:
             return True
+        return self.signed_origin(headers, path, query, form=form, body=body, websocket=websocket) is not None
+
+    def signed_origin(
+        self,
+        headers: Mapping[str, str],
+        path: str,
+        query: str,
+        *,
+        form: Sequence[tuple[str, str]] = (),
+        body: bytes | None = None,
+        websocket: bool = False,
+    ) -> str | None:
+        """The origin at which Twilio believes to have sent a request it signed; None: it did not, or nothing is checked."""
         known = {name.lower(): value for name, value in headers.items()}
         signature = known.get(SIGNATURE_HEADER.lower(), "")
-        if len(signature) != _SIGNATURE_LENGTH or not signature.isascii():
-            return False
+        if self._auth_token is None or len(signature) != _SIGNATURE_LENGTH or not signature.isascii():
+            return None
         if not _with_auth_token(known.get(SETTINGS_HEADER.lower(), "")):
-            return False
+            return None
         if body is not None and not _hash_matches(query, body):
-            return False
-        tail = _tail(form)
-        urls = candidates(self._origins(known), path, query, websocket=websocket)
-        return any([hmac.compare_digest(_digest(self._auth_token, url + tail), signature) for url in urls])
+            return None
+        tail, found = _tail(form), None
+        for origin in self._origins(known):
+            for url in candidates([origin], path, query, websocket=websocket):
+                if hmac.compare_digest(_digest(self._auth_token, url + tail), signature):
+                    found = found or origin
+        return found
 
     def _origins(self, headers: Mapping[str, str]) -> list[str]:
         if self._public_origin is not None:

@@ -111,6 +111,10 @@ class TwilioCaller:
         answer = await self._requests.post(VOICE_PATH, self.who.voice_form("ringing"))
         if answer is None:
             return Placed(None, "", None, f"{self.server} did not answer the voice webhook: start it, or name another.")
+        if answer.status_code == 403:
+            return Placed(
+                403, "", None, "The signature was refused: use the TWILIO_AUTH_TOKEN and WEBHOOK_URL it uses."
+            )
         if answer.status_code != 200:
             return Placed(answer.status_code, "", None, f"The voice webhook answered {answer.status_code}.")
         try:

@@ -6,12 +6,12 @@ from typing import Annotated, TypedDict
 import msgspec
 import structlog
 import trio
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response, g, request
 
 from ..assistants.vapi import BadControlUrl
 from ..assistants.vapi_messages import BODY_LIMIT as VAPI_BODY_LIMIT
 from ..assistants.vapi_messages import ServerMessage, authentic, read_message
-from ..calls.call import Call
+from ..calls.call import CALL_SID, Call
 from ..core.emotion import Emotion, EmotionReading, Outcome
 from ..errors import BadMessage, BadRequest, CallGone
 from ..telephony.signature import SIGNATURE_HEADER, parse_form
@@ -31,7 +31,6 @@ VERDICT_S = 2.0
 THREAD_FROM = 256 * 1024
 """Bytes of JSON from which parsing would hold up the calls, and moves to a thread."""
 
-_CALL_SID = re.compile(r"[0-9A-Za-z_.-]{1,64}", re.ASCII)
 _LABEL = re.compile(r"[^\W\d_][\w-]{0,31}")
 _OVER = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
 """Call statuses after which there is no call (https://www.twilio.com/docs/voice/api/call-resource)."""
@@ -125,10 +124,12 @@ async def signed_form() -> dict[str, str]:
     fields = parse_form(await read_body(FORM_LIMIT, within_s=FORM_S))
     query = request.query_string.decode("latin-1")
     path = request.scope["raw_path"].decode("latin-1").partition("?")[0]
-    if not signature.verify(dict(request.headers), path, query, form=fields):
+    headers = dict(request.headers)
+    if not signature.verify(headers, path, query, form=fields):
         raise unsigned
+    g.origin = signature.signed_origin(headers, path, query, form=fields)
     form = dict(fields)
-    if not _CALL_SID.fullmatch(form.get("CallSid", "")):
+    if not CALL_SID.fullmatch(form.get("CallSid", "")):
         raise BadRequest("CallSid is missing or not an id.")
     return form
 
@@ -149,9 +150,9 @@ def public_origins() -> tuple[str, str]:
     configured = house().settings.webhook_url.rstrip("/")
     if configured:
         return configured, "ws" + configured.removeprefix("http")
-    host = request.headers.get("X-Forwarded-Host", "").partition(",")[0].strip() or request.host
-    proto = request.headers.get("X-Forwarded-Proto", "").partition(",")[0].strip()
-    secure = proto == "https" or not _LOOPBACK.fullmatch(host)
+    # Only what was signed is believed: any header could name another host.
+    scheme, _, host = (g.origin or f"http://{request.host}").partition("://")
+    secure = scheme == "https" or not _LOOPBACK.fullmatch(host)
     return (f"https://{host}", f"wss://{host}") if secure else (f"http://{host}", f"ws://{host}")
 
 

@@ -5,6 +5,7 @@ from importlib.resources import files
 from quart import Blueprint, Response, abort, redirect, request
 from werkzeug.wrappers import Response as Redirect
 
+from ...calls.call import CALL_SID
 from ..access import COOKIE
 from ..house import house
 
@@ -27,6 +28,8 @@ _POLICY = (
 @routes.get("/live/<call_sid>")
 async def live(call_sid: str | None = None) -> Response | Redirect:
     """The page; `?token=` sets the cookie and leads to the address without it, so that it stays in no history."""
+    if call_sid is not None and not CALL_SID.fullmatch(call_sid):
+        abort(404)
     access = house().access
     if (token := request.args.get("token")) is not None and access.is_token(token):
         reply = redirect(request.path, 303)
