@@ -101,7 +101,7 @@ class SignatureCheck:
         body: bytes | None = None,
         websocket: bool = False,
     ) -> str | None:
-        """The origin at which Twilio believes to have sent a request it signed; None: it did not, or nothing is checked."""
+        """Where Twilio believes to have sent a request it signed; None: it did not, or nothing is checked."""
         known = {name.lower(): value for name, value in headers.items()}
         signature = known.get(SIGNATURE_HEADER.lower(), "")
         if self._auth_token is None or len(signature) != _SIGNATURE_LENGTH or not signature.isascii():

@@ -113,7 +113,7 @@ class TwilioCaller:
             return Placed(None, "", None, f"{self.server} did not answer the voice webhook: start it, or name another.")
         if answer.status_code == 403:
             return Placed(
-                403, "", None, "The signature was refused: use the TWILIO_AUTH_TOKEN and WEBHOOK_URL it uses."
+                403, "", None, "Its signature was refused (403): set TWILIO_AUTH_TOKEN and WEBHOOK_URL as there."
             )
         if answer.status_code != 200:
             return Placed(answer.status_code, "", None, f"The voice webhook answered {answer.status_code}.")

@@ -1,0 +1,67 @@
+"""Hypercorn, as a child of ours on a private unix socket, with its faults contained."""
+
+import hypercorn.trio.run
+import structlog
+import trio
+from hypercorn.config import Config
+from hypercorn.trio import serve as serve_http
+from hypercorn.trio.tcp_server import TCPServer
+from quart_trio import QuartTrio
+
+from .app import finishing
+
+log = structlog.get_logger()
+
+LAST_ANSWERS_S = 1.0
+
+
+class ContainedServer(TCPServer):
+    """Hypercorn's server of one connection. A broken request body can make it raise (it closes a stream on which it is
+    still sending), and what it raises would otherwise end Hypercorn, and us with it."""
+
+    async def run(self) -> None:
+        try:
+            await super().run()
+        except* Exception as broken:
+            log.warning("web.connection_failed", kinds=sorted({type(e).__name__ for e in broken.exceptions}))
+
+
+# There is no public place to say so; the lock pins the version this was tried with.
+hypercorn.trio.run.TCPServer = ContainedServer  # type: ignore[attr-defined]
+
+
+class Web:
+    """Hypercorn on the private socket, as a child of ours that can be told to finish."""
+
+    def __init__(self, app: QuartTrio, upstream: str) -> None:
+        self._app, self._upstream = app, upstream
+        self._closing, self._closed = trio.Event(), trio.Event()
+
+    async def serve(self, task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED) -> None:
+        """Answer requests until closed."""
+        await serve_http(
+            finishing(self._app),  # type: ignore[arg-type]
+            web_config(self._upstream),
+            shutdown_trigger=self._closing.wait,
+            task_status=task_status,
+        )
+        self._closed.set()
+
+    async def close(self) -> None:
+        """Let answers under way finish, for a moment."""
+        self._closing.set()
+        with trio.move_on_after(LAST_ANSWERS_S):
+            await self._closed.wait()
+
+
+def web_config(upstream: str) -> Config:
+    """Hypercorn on the private socket."""
+    config = Config()
+    config.bind = [f"unix:{upstream}"]
+    config.accesslog = None
+    config.errorlog = None
+    config.graceful_timeout = 0.5
+    config.backlog = 1024  # a full one looks like a connection to us, and drops what is sent into it
+    config.keep_alive_timeout = 5
+    config.h11_max_incomplete_size = 64 * 1024
+    return config

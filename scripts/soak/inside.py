@@ -1,0 +1,133 @@
+"""`python -m agent` with a window in it: on SIGUSR1 it writes down what it holds, and goes on as if nothing had been.
+
+    python scripts/soak/inside.py FILE serve --port 0
+
+FILE is then replaced by JSON: how many times it was asked, Trio's tasks, and after a full collection the objects of
+each type and what the allocators have given away; what C's allocator keeps for later goes back to the system, so that
+the memory that remains is held by somebody. With SOAK_TRACE=1 allocations are traced, and on SIGUSR2 the lines of code
+whose memory has grown most since the last SIGUSR2 go to standard error.
+"""
+
+import ctypes
+import gc
+import json
+import linecache
+import os
+import runpy
+import signal
+import sys
+import tracemalloc
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+
+import trio
+
+LINES = 25
+C = ctypes.CDLL(None)
+
+OF_A_CALL = (
+    "agent.calls.call.Call",
+    "agent.calls.mailbox.Mailbox",
+    "agent.calls.timeline.CallTimeline",
+    "agent.engines.local.session.LocalSession",
+    "agent.ingress.media.WebSocketLine",
+    "agent.telephony.twilio.MediaStream",
+    "trio_websocket._impl.WebSocketConnection",
+)
+"""What must not outlive its call. For some of them that do, it says what holds them."""
+HOLDERS, STEPS = 5, 8
+
+
+class Window:
+    """Looks inside whenever it is asked to."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._asked = 0
+        self._before: tracemalloc.Snapshot | None = None
+
+    def look(self, *_: object) -> None:
+        """The signal handler. Python runs it in the main thread, between two steps of Trio's."""
+        gc.collect()
+        self._asked += 1
+        everything = gc.get_objects()
+        types = Counter(map(type, everything))
+        kept_types = tuple(known for known in types if named(known) in OF_A_CALL)
+        kept = [held for held in everything if isinstance(held, kept_types)]
+        objects: Counter[str] = Counter()
+        for known, count in types.items():
+            objects[named(known)] += count
+        ignored = {id(everything), id(kept)}
+        chains = [" <- ".join(holders(held, ignored)) for held in kept[:HOLDERS]]
+        del everything, kept
+        seen = {"asked": self._asked, "tasks": tasks(), "objects": objects, "held": chains}
+        give_back()
+        seen |= {"blocks": sys.getallocatedblocks(), "system_kb": from_the_system()}
+        new = self._file.with_suffix(".new")
+        new.write_text(json.dumps(seen))
+        new.rename(self._file)
+
+    def trace(self, *_: object) -> None:
+        """The other signal's handler: print what has been allocated since the last time and is still there."""
+        gc.collect()
+        now, before = tracemalloc.take_snapshot(), self._before
+        self._before = now
+        for line in [] if before is None else now.compare_to(before, "lineno")[:LINES]:
+            print(f"grown: {line}", file=sys.stderr, flush=True)
+
+
+def give_back() -> None:
+    """Return to the system what is only kept for later: what remains is held by somebody."""
+    linecache.clearcache()  # filled by whoever notices that this look held the loop up
+    with suppress(AttributeError):
+        C.malloc_trim(0)
+
+
+def from_the_system() -> int:
+    """Kilobytes that C's allocator has handed out: large objects, arrays, and the arenas of Python's own allocator."""
+    names = ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost")
+    layout = type("mallinfo2", (ctypes.Structure,), {"_fields_": [(name, ctypes.c_size_t) for name in names]})
+    with suppress(AttributeError):  # other than glibc
+        C.mallinfo2.restype = layout
+        told = C.mallinfo2()
+        return int(told.uordblks + told.hblkhd) // 1024
+    return 0
+
+
+def named(known: type) -> str:
+    return f"{known.__module__}.{known.__qualname__}"
+
+
+def holders(held: object, ignored: set[int]) -> list[str]:
+    """What holds it, and what holds that, and so on for a few steps: one way of several."""
+    chain, at = [named(type(held))], held
+    for _ in range(STEPS):
+        found = [by for by in gc.get_referrers(at) if id(by) not in ignored and not isinstance(by, FrameType)]
+        if not found:
+            break
+        ignored.add(id(found))
+        at = found[0]
+        ignored.add(id(at))
+        chain.append(f"{named(type(at))} {getattr(at, '__qualname__', '')}".strip())
+    return chain
+
+
+def tasks() -> int:
+    try:
+        return trio.lowlevel.current_statistics().tasks_living
+    except RuntimeError:
+        return 0  # Trio does not run yet, or no more
+
+
+if __name__ == "__main__":
+    file, *arguments = sys.argv[1:]
+    if os.environ.pop("SOAK_TRACE", ""):
+        tracemalloc.start()
+    window = Window(Path(file))
+    signal.signal(signal.SIGUSR1, window.look)
+    signal.signal(signal.SIGUSR2, window.trace)
+    sys.argv = ["callmood", *arguments]
+    sys.path[0] = str(Path(__file__).parents[2])
+    runpy.run_module("agent", run_name="__main__")

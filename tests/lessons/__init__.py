@@ -1,0 +1,1 @@
+"""What went wrong in other systems of this kind, one test for each."""
