@@ -42,9 +42,17 @@ def _places(error: BaseException) -> Iterator[dict[str, object]]:
         yield from _places(error.__cause__)
 
 
+class Libraries(logging.Handler):
+    """What libraries log, as lines like ours."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        structlog.get_logger().warning("library", name=record.name, said=record.getMessage(), exc_info=error)
+
+
 def configure(level: int = logging.INFO) -> None:
     """Set the log up for a process. Call it once, from the command line."""
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
+    logging.basicConfig(level=logging.WARNING, handlers=[Libraries()])
     for name in NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
     structlog.configure(

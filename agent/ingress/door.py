@@ -31,7 +31,7 @@ STRANGERS = 1024
 RELAYS = 512
 """Requests in flight at once, event streams included."""
 RESERVED = 128
-"""Of these, kept free for urgent requests."""
+"""Of these, kept free for urgent requests; a quarter at the most."""
 PIECE = 64 * 1024
 
 _HOP_BY_HOP = (b"connection:", b"keep-alive:", b"proxy-connection:", b"upgrade:", b"te:")
@@ -45,6 +45,7 @@ class Door:
 
     def __init__(self, media: Callable[[Replayed, bytes], Awaitable[None]], upstream: str) -> None:
         self._media, self._upstream = media, upstream
+        self._places, self._ordinary = RELAYS, RELAYS - min(RESERVED, RELAYS // 4)
         self._strangers = self._relays = 0
 
     async def answer(self, stream: trio.SocketStream) -> None:
@@ -80,7 +81,7 @@ class Door:
         return b"", b""
 
     async def _relay(self, stream: trio.SocketStream, head: bytes, rest: bytes) -> None:
-        if self._relays >= (RELAYS if head.startswith(URGENT) else RELAYS - RESERVED):
+        if self._relays >= (self._places if head.startswith(URGENT) else self._ordinary):
             await refuse(stream, 503, "overloaded", "Too many requests are in flight: try again shortly.")
             return
         self._relays += 1

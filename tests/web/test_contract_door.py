@@ -14,7 +14,7 @@ from agent.ingress import door
 from agent.ingress.door import Door, serve_door
 
 if TYPE_CHECKING:
-    from conftest import Callmood
+    from conftest import Callmood, Start
 
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -124,11 +124,11 @@ async def test_idle_connections_do_not_keep_others_out(callmood: Callmood) -> No
 
 
 async def test_too_many_requests_in_flight_are_503_and_not_a_pile(
-    callmood: Callmood, monkeypatch: pytest.MonkeyPatch
+    start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(door, "RELAYS", 3)
-    monkeypatch.setattr(door, "RESERVED", 1)
-    async with callmood.watch(), callmood.watch():
+    monkeypatch.setattr(door, "RELAYS", 4)
+    callmood = await start()
+    async with callmood.watch(), callmood.watch(), callmood.watch():
         answer = await callmood.exchange(HEALTH)
         assert answer.startswith(b"HTTP/1.1 503 ")
         assert (await callmood.caller().place()).status == 200  # there is always room for a caller
