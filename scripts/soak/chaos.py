@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A hundred calls, each with faults of its own: is any of them ended or held up by us, and is everything given back?
 
-    .venv/bin/python scripts/soak/chaos.py                        100 calls, about a minute
+    .venv/bin/python scripts/soak/chaos.py                        100 calls, half a minute
     .venv/bin/python scripts/soak/chaos.py --calls 1000           ten times that
     .venv/bin/python scripts/soak/chaos.py --quick                a few seconds
     .venv/bin/python scripts/soak/chaos.py --seed 7               the faults of an earlier run again

@@ -71,8 +71,8 @@ class Growth:
         an_hour = slope(counted)
         share = (counted[-1][0] - counted[0][0]) if args.quick else 1.0
         label, unit = ("growth", "MB") if args.quick else ("slope", "MB per hour of audio")
-        first, last = counted[0][1], counted[-1][1]
-        verdict.note("memory after warm-up, at the end", f"{first:.2f}, {last:.2f} MB ({len(counted)} notes)")
+        along = [mb for _, mb in counted[:: max(1, len(counted) // 7)]]
+        verdict.note("memory after warm-up, MB", " ".join(f"{mb:.1f}" for mb in (*along, counted[-1][1])))
         grew, may_grow = an_hour * share, QUICK_MAY_GROW_MB if args.quick and args.socket else MAY_GROW_MB
         verdict.check(label, f"{grew:+.3f} {unit}", f"<= {may_grow:.0f}", grew <= may_grow)
 

@@ -20,6 +20,7 @@ import tracemalloc
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
+from traceback import walk_stack
 from types import FrameType
 
 import trio
@@ -102,16 +103,23 @@ def named(known: type) -> str:
 
 def holders(held: object, ignored: set[int]) -> list[str]:
     """What holds it, and what holds that, and so on for a few steps: one way of several."""
-    chain, at = [named(type(held))], held
+    ignored = ignored | {id(frame) for frame, _ in walk_stack(None)}
+    chain, at = [told(held)], held
     for _ in range(STEPS):
-        found = [by for by in gc.get_referrers(at) if id(by) not in ignored and not isinstance(by, FrameType)]
+        found = [by for by in gc.get_referrers(at) if id(by) not in ignored]
         if not found:
             break
         ignored.add(id(found))
         at = found[0]
         ignored.add(id(at))
-        chain.append(f"{named(type(at))} {getattr(at, '__qualname__', '')}".strip())
+        chain.append(told(at))
     return chain
+
+
+def told(held: object) -> str:
+    if isinstance(held, FrameType):
+        return f"frame at {Path(held.f_code.co_filename).name}:{held.f_lineno} {held.f_code.co_name}"
+    return f"{named(type(held))} {getattr(held, '__qualname__', '')}".strip()
 
 
 def tasks() -> int:

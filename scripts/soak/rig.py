@@ -1,7 +1,7 @@
 """What the soak scripts share: a service of their own, what it holds of the machine, and the verdict.
 
 The service is `callmood serve` in a process and a folder of its own, with keys made for it alone, on a free loopback
-port. Memory is its proportional set size after a full collection, the median of a few looks at it: allocators breathe.
+port. Memory is what it holds of its own after a full collection, the median of a few looks at it: allocators breathe.
 """
 
 import json
@@ -76,9 +76,11 @@ class Held:
 
 
 def memory_kb(pid: int | str = "self") -> int:
-    """Proportional set size: pages that are shared count in part."""
+    """Anonymous memory, pages that are shared counting in part. Not those of files: a library's pages count for more
+    whenever another process that had mapped them too comes to its end."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    found = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines[1:])}
+    return found.get("Pss_Anon", found["Pss"])
 
 
 def threads(pid: int) -> int:
