@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 VOICE = "emma_calm_then_angry.wav"
 
+WHAT_NEXT = """
+The assistant was told, and cut off, by how the voice sounded: no word was understood for it.
+Next: scripts/run demo FILE with a recording of your own, or scripts/run demo --keep to look around."""
+
 Script = tuple[tuple[float, float, str], ...]
 """What the assistant says: begin and end in seconds of the caller's audio, and the words."""
 
@@ -118,12 +122,8 @@ async def _demo(audio: bytes, script: Script, show: Show) -> None:
         if show.keep:
             console.print(_try_next(ready, auth_token), highlight=False, soft_wrap=True)
         await over.wait()
-        console.print(
-            "\nThe assistant was told and cut off by what the voice sounded like; no word was understood for it.\n"
-            "Next: scripts/run demo FILE with a recording of your own, or scripts/run demo --keep to look around.",
-            highlight=False,
-            soft_wrap=True,
-        )
+        if script is BUNDLED:
+            console.print(WHAT_NEXT, highlight=False, soft_wrap=True)
 
 
 def _introduce(console: "Console", ready: "Ready", show: Show) -> None:

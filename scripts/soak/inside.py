@@ -103,15 +103,15 @@ def named(known: type) -> str:
 
 def holders(held: object, ignored: set[int]) -> list[str]:
     """What holds it, and what holds that, and so on for a few steps: one way of several."""
-    ignored = ignored | {id(frame) for frame, _ in walk_stack(None)}
+    passed: list[object] = [frame for frame, _ in walk_stack(None)]
     chain, at = [told(held)], held
     for _ in range(STEPS):
-        found = [by for by in gc.get_referrers(at) if id(by) not in ignored]
-        if not found:
+        found = [by for by in gc.get_referrers(at) if id(by) not in ignored and not any(by is old for old in passed)]
+        passed.append(found)  # kept, so that nothing else gets its id
+        at = next((by for by in found if by is not passed), None)
+        if at is None:
             break
-        ignored.add(id(found))
-        at = found[0]
-        ignored.add(id(at))
+        passed.append(at)
         chain.append(told(at))
     return chain
 
