@@ -103,7 +103,7 @@ async def main(args: argparse.Namespace) -> int:
         await service.entries()
         before = await service.at_rest(fresh)
         if args.trace:
-            await service.trace()
+            await service.explain()
         print(f"{args.calls} calls", flush=True)
         last = args.warm_up + args.calls
         async with every(1.0, service.pid, points):
@@ -112,7 +112,7 @@ async def main(args: argparse.Namespace) -> int:
         entries = await service.entries()
         after = await service.at_rest(fresh)
         if args.trace:
-            print(*await service.trace(), sep="\n", file=sys.stderr)
+            print(*await service.explain(), sep="\n", file=sys.stderr)
         judge_calls(verdict, tally, vapi, Counter(entry["outcome"] for entry in entries.values()), last)
         grew, may_grow = after.memory_kb - before.memory_kb, QUICK_MAY_GROW_KB if args.quick else MAY_GROW_KB
         a_thousand = 1000 * points[-1][0] / args.calls if points else 0.0

@@ -4,8 +4,8 @@
 
 FILE is then replaced by JSON: how many times it was asked, Trio's tasks, and after a full collection the objects of
 each type and what the allocators have given away; what C's allocator keeps for later goes back to the system, so that
-the memory that remains is held by somebody. With SOAK_TRACE=1 allocations are traced, and on SIGUSR2 the lines of code
-whose memory has grown most since the last SIGUSR2 go to standard error.
+the memory that remains is held by somebody. On SIGUSR2 it says on standard error what holds objects that should have
+gone with their call and, with SOAK_TRACE=1, which lines of code hold most that was allocated since the last SIGUSR2.
 """
 
 import ctypes
@@ -16,6 +16,7 @@ import os
 import runpy
 import signal
 import sys
+import threading
 import tracemalloc
 from collections import Counter
 from contextlib import suppress
@@ -37,7 +38,7 @@ OF_A_CALL = (
     "agent.telephony.twilio.MediaStream",
     "trio_websocket._impl.WebSocketConnection",
 )
-"""What must not outlive its call. For some of them that do, it says what holds them."""
+"""What must not outlive its call."""
 HOLDERS, STEPS = 5, 8
 
 
@@ -50,33 +51,37 @@ class Window:
         self._before: tracemalloc.Snapshot | None = None
 
     def look(self, *_: object) -> None:
-        """The signal handler. Python runs it in the main thread, between two steps of Trio's."""
+        """The signal handler. Python runs it in the main thread; the looking itself is done beside that, because it
+        takes so long that whoever watches the loop would object, and remember our frames."""
+        threading.Thread(target=self._look, args=(tasks(),)).start()
+
+    def _look(self, living: int) -> None:
         gc.collect()
         self._asked += 1
-        everything = gc.get_objects()
-        types = Counter(map(type, everything))
-        kept_types = tuple(known for known in types if named(known) in OF_A_CALL)
-        kept = [held for held in everything if isinstance(held, kept_types)]
         objects: Counter[str] = Counter()
-        for known, count in types.items():
+        for known, count in Counter(map(type, gc.get_objects())).items():
             objects[named(known)] += count
-        ignored = {id(everything), id(kept)}
-        chains = [" <- ".join(holders(held, ignored)) for held in kept[:HOLDERS]]
-        del everything, kept
-        seen = {"asked": self._asked, "tasks": tasks(), "objects": objects, "held": chains}
         give_back()
+        seen = {"asked": self._asked, "tasks": living, "objects": objects}
         seen |= {"blocks": sys.getallocatedblocks(), "system_kb": from_the_system()}
         new = self._file.with_suffix(".new")
         new.write_text(json.dumps(seen))
         new.rename(self._file)
 
-    def trace(self, *_: object) -> None:
-        """The other signal's handler: print what has been allocated since the last time and is still there."""
+    def explain(self, *_: object) -> None:
+        """The other signal's handler. What it does may keep alive what it looks at, so it comes last."""
+        threading.Thread(target=self._explain).start()
+
+    def _explain(self) -> None:
         gc.collect()
-        now, before = tracemalloc.take_snapshot(), self._before
-        self._before = now
-        for line in [] if before is None else now.compare_to(before, "lineno")[:LINES]:
-            print(f"grown: {line}", file=sys.stderr, flush=True)
+        if tracemalloc.is_tracing():
+            now, before = tracemalloc.take_snapshot(), self._before
+            self._before = now
+            for line in [] if before is None else now.compare_to(before, "lineno")[:LINES]:
+                print(f"grown: {line}", file=sys.stderr, flush=True)
+        kept = [held for held in gc.get_objects() if named(type(held)) in OF_A_CALL][:HOLDERS]
+        for held in kept:
+            print(f"held: {' <- '.join(holders(held, {id(kept)}))}", file=sys.stderr, flush=True)
 
 
 def give_back() -> None:
@@ -119,6 +124,8 @@ def holders(held: object, ignored: set[int]) -> list[str]:
 def told(held: object) -> str:
     if isinstance(held, FrameType):
         return f"frame at {Path(held.f_code.co_filename).name}:{held.f_lineno} {held.f_code.co_name}"
+    if isinstance(held, list | tuple):
+        return f"{type(held).__name__} of {len(held)} ({', '.join(named(type(one)) for one in held[:3])})"
     return f"{named(type(held))} {getattr(held, '__qualname__', '')}".strip()
 
 
@@ -135,7 +142,7 @@ if __name__ == "__main__":
         tracemalloc.start()
     window = Window(Path(file))
     signal.signal(signal.SIGUSR1, window.look)
-    signal.signal(signal.SIGUSR2, window.trace)
+    signal.signal(signal.SIGUSR2, window.explain)
     sys.argv = ["callmood", *arguments]
     sys.path[0] = str(Path(__file__).parents[2])
     runpy.run_module("agent", run_name="__main__")

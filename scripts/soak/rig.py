@@ -37,7 +37,7 @@ LOOKS, BETWEEN_LOOKS_S = 5, 0.1
 SETTLES_IN_S = 15.0
 """How long what is left over may take to go: Trio keeps idle worker threads for ten seconds."""
 ENDS_IN_S = 15.0
-TRACED_IN_S = 10.0
+EXPLAINS_IN_S = 5.0
 POOL = 20
 """Warm connections to the assistant's platform that the service may keep."""
 
@@ -62,8 +62,6 @@ class Held:
     """That Python's allocator has given away: steadier than memory, which allocators hold on to."""
     system_kb: int
     """That C's allocator has given away; 0 where it does not tell."""
-    held_by: tuple[str, ...] = ()
-    """What holds objects that should have gone with their call."""
 
     @property
     def of_calls(self) -> int:
@@ -199,7 +197,6 @@ class Service:
             inside["objects"],
             inside["blocks"],
             inside["system_kb"],
-            tuple(inside["held"]),
         )
 
     async def _inside(self) -> dict[str, Any]:
@@ -216,11 +213,13 @@ class Service:
         except FileNotFoundError:
             return {}
 
-    async def trace(self) -> list[str]:
-        """Where what was allocated since the last time stands; nothing unless it was opened with `trace`."""
+    async def explain(self) -> list[str]:
+        """What holds objects that should have gone with their call; when it is traced, also where what was allocated
+        since the last time stands."""
         self.process.send_signal(signal.SIGUSR2)
-        await trio.sleep(TRACED_IN_S)
-        return [line for line in (self.folder / "log").read_text().splitlines() if line.startswith("grown: ")]
+        await trio.sleep(EXPLAINS_IN_S)
+        lines = (self.folder / "log").read_text().splitlines()
+        return [line for line in lines if line.startswith(("held: ", "grown: "))]
 
     def complaints(self) -> list[str]:
         """What it logged as an error, or printed in despair."""
@@ -342,7 +341,10 @@ class Verdict:
         self.check("warm sockets", f"{before.warm} -> {after.warm}", f"<= {POOL}", after.warm <= POOL)
 
     async def ends_well(self, service: Service) -> None:
-        """The service stops when it is asked to, and had nothing to complain about."""
+        """The service stops when it is asked to, and had nothing to complain about. Where something was wrong before,
+        it says first what holds what is left."""
+        if self.failed:
+            print(*await service.explain(), sep="\n", file=sys.stderr)
         code, complaints = await service.stop(), service.complaints()
         self.check("exit code", code, "0", code == 0)
         self.note("warnings logged", service.warnings() or 0)
@@ -362,9 +364,8 @@ class Verdict:
 
 
 def grown(before: Held, after: Held, most: int = 12) -> Iterator[str]:
-    """Where to look: types with more objects than before, and lines that allocated more, when traced."""
+    """Where to look: types with more objects than before."""
     more = {name: count - before.objects.get(name, 0) for name, count in after.objects.items()}
     for name, count in sorted(more.items(), key=lambda item: -item[1])[:most]:
         if count > 0:
             yield f"{count:+8d} {name}"
-    yield from after.held_by
