@@ -27,6 +27,7 @@ ENVIRONMENT = {
     "REDIS_URL": "redis_url",
     "TWILIO_ACCOUNT_SID": "twilio_account_sid",
     "TWILIO_AUTH_TOKEN": "twilio_auth_token",
+    "TWILIO_SHARED_KEY": "twilio_shared_key",
     "TWILIO_BASE_URL": "twilio_base_url",
     "VAPI_API_KEY": "vapi_api_key",
     "VAPI_SECRET": "vapi_secret",

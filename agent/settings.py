@@ -95,6 +95,7 @@ class Settings:
     token: Secret = NOT_SET
     twilio_account_sid: str = ""
     twilio_auth_token: Secret = NOT_SET
+    twilio_shared_key: Secret = NOT_SET
     twilio_base_url: str = "https://api.twilio.com"
     vapi_api_key: Secret = NOT_SET
     vapi_secret: Secret = NOT_SET

@@ -38,7 +38,8 @@ def vapi_calls(settings: Settings, client: httpx.AsyncClient) -> VapiCalls:
 def signature(settings: Settings) -> SignatureCheck:
     """Twilio's signatures; without an auth token everything is accepted, which `serve` allows only on demand."""
     token = settings.twilio_auth_token.reveal() or None
-    return SignatureCheck(token, settings.webhook_url.rstrip("/") or None)
+    shared_key = settings.twilio_shared_key.reveal() or None
+    return SignatureCheck(token, settings.webhook_url.rstrip("/") or None, shared_key=shared_key)
 
 
 def ledger(settings: Settings) -> AbstractAsyncContextManager[JsonlLedger]:

@@ -120,9 +120,12 @@ class CallDirectory:
         """End calls of which nothing was heard for `session_ttl_s`, until cancelled."""
         while True:
             await trio.sleep(self._settings.sweep_every_s)
-            for call in self:
-                if call.silent_s > self._settings.session_ttl_s:
-                    call.end(Outcome.EXPIRED)
+            self._end_the_silent()
+
+    def _end_the_silent(self) -> None:
+        for call in self:  # not in `sweep` itself: its sleeping frame would keep the last call it looked at
+            if call.silent_s > self._settings.session_ttl_s:
+                call.end(Outcome.EXPIRED)
 
     async def drain(self) -> None:
         """Take no more calls and let the live ones finish; after `drain_s`, end the rest. Returns when none is left."""

@@ -1,7 +1,8 @@
 """Is this request really from Twilio? (https://www.twilio.com/docs/usage/security, "Validating requests")
 
 Twilio signs the URL it asked for, followed by the names and values of the form, with the account's auth token:
-HMAC-SHA1, base64, in `X-Twilio-Signature`. JSON bodies are not appended: their SHA-256 is in the query, as
+HMAC-SHA1, base64, in `X-Twilio-Signature`. Where webhooks have a shared key, it is HMAC-SHA256 with the key's secret,
+and `X-Twilio-Webhooks-Signature-Settings` says so. JSON bodies are not appended: their SHA-256 is in the query, as
 `bodySHA256`. The upgrade of a media stream is signed as `wss://`, sometimes with a slash behind the path.
 
 The hard part is the URL "as Twilio asked for it": proxies change the scheme and the host, and Twilio itself is not
@@ -13,7 +14,7 @@ import hmac
 import re
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
-from hashlib import sha1, sha256
+from hashlib import sha256
 from urllib.parse import parse_qsl
 
 from ..errors import BadRequest, ConfigError
@@ -22,17 +23,18 @@ SIGNATURE_HEADER = "X-Twilio-Signature"
 SETTINGS_HEADER = "X-Twilio-Webhooks-Signature-Settings"
 """Names a shared key and its algorithm (https://www.twilio.com/docs/usage/webhooks/webhook-shared-keys)."""
 
-_SIGNATURE_LENGTH = 28
-"""Characters of base64 for the 20 bytes of a SHA-1."""
+_SIGNATURE_LENGTHS = {"sha1": 28, "sha256": 44}
+"""Characters of base64 for a digest of 20 and of 32 bytes."""
+_ALGORITHMS = {"HMAC_SHA1": "sha1", "HMAC_SHA256": "sha256"}
 _MAX_FIELDS = 1_000
 _DEFAULT_PORT = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
 _WEBSOCKET = {"http": "ws", "https": "wss"}
 _PORT = re.compile(r":[0-9]*\Z")
 
 
-def sign(auth_token: str, url: str, params: Iterable[tuple[str, str]] = ()) -> str:
-    """The signature of a request for `url` with these form fields."""
-    return _digest(auth_token, url + _tail(params))
+def sign(key: str, url: str, params: Iterable[tuple[str, str]] = (), digest: str = "sha1") -> str:
+    """The signature of a request for `url` with these form fields; `digest` is "sha256" with a shared key."""
+    return _digest(key, url + _tail(params), digest)
 
 
 def parse_form(body: bytes) -> list[tuple[str, str]]:
@@ -62,19 +64,21 @@ def candidates(origins: Sequence[str], path: str, query: str, *, websocket: bool
 
 
 class SignatureCheck:
-    """Checks requests against one auth token."""
+    """Checks requests against one auth token, and one shared key where there is one."""
 
-    def __init__(self, auth_token: str | None, public_origin: str | None) -> None:
+    def __init__(self, auth_token: str | None, public_origin: str | None, *, shared_key: str | None = None) -> None:
         """`auth_token` None accepts everything. `public_origin`, e.g. https://calls.example.com, is the only origin
-        used when it is set; otherwise the request's own headers say where Twilio thinks we are."""
+        used when it is set; otherwise the request's own headers say where Twilio thinks we are. `shared_key` is the
+        secret behind HMAC_SHA256; without one, that algorithm is checked with the auth token like the other."""
         if auth_token == "":
             raise ConfigError("TWILIO_AUTH_TOKEN is empty: anybody can sign with an empty key, so set or remove it.")
         self._auth_token = auth_token
+        self._keys = {"sha1": auth_token or "", "sha256": shared_key or auth_token or ""}
         self._public_origin = public_origin
 
     def plausible(self, signature: str | None) -> bool:
         """Whether a signature header could be one: what has none is not worth reading any further."""
-        return self._auth_token is None or (signature is not None and len(signature) == _SIGNATURE_LENGTH)
+        return self._auth_token is None or (signature is not None and len(signature) in _SIGNATURE_LENGTHS.values())
 
     def verify(
         self,
@@ -104,16 +108,17 @@ class SignatureCheck:
         """Where Twilio believes to have sent a request it signed; None: it did not, or nothing is checked."""
         known = {name.lower(): value for name, value in headers.items()}
         signature = known.get(SIGNATURE_HEADER.lower(), "")
-        if self._auth_token is None or len(signature) != _SIGNATURE_LENGTH or not signature.isascii():
+        digest = _digest_named(known.get(SETTINGS_HEADER.lower(), ""))
+        if self._auth_token is None or digest is None:
             return None
-        if not _with_auth_token(known.get(SETTINGS_HEADER.lower(), "")):
+        if len(signature) != _SIGNATURE_LENGTHS[digest] or not signature.isascii():
             return None
         if body is not None and not _hash_matches(query, body):
             return None
         tail, found = _tail(form), None
         for origin in self._origins(known):
             for url in candidates([origin], path, query, websocket=websocket):
-                if hmac.compare_digest(_digest(self._auth_token, url + tail), signature):
+                if hmac.compare_digest(_digest(self._keys[digest], url + tail, digest), signature):
                     found = found or origin
         return found
 
@@ -130,9 +135,9 @@ def _tail(params: Iterable[tuple[str, str]]) -> str:
     return "".join(name + value for name, value in sorted(set(params)))
 
 
-def _digest(auth_token: str, text: str) -> str:
+def _digest(key: str, text: str, digest: str) -> str:
     # What is not Unicode cannot have come from Twilio; "surrogatepass" makes it a mismatch and not an exception.
-    signed = hmac.digest(auth_token.encode(), text.encode("utf-8", "surrogatepass"), sha1)
+    signed = hmac.digest(key.encode(), text.encode("utf-8", "surrogatepass"), digest)
     return b64encode(signed).decode()
 
 
@@ -145,13 +150,11 @@ def _origin_forms(origin: str, *, websocket: bool) -> list[str]:
     return [f"{scheme}://{name}{below}" for name in (host, bare, f"{bare}:{_DEFAULT_PORT.get(scheme, '80')}")]
 
 
-def _with_auth_token(settings: str) -> bool:
-    """Whether the request is signed with the auth token, by SHA-1; shared keys are not configured here."""
-    for part in settings.split(","):
-        name, _, value = part.partition("=")
-        if name.strip().lower() == "algorithm" and value.strip().upper() not in ("", "HMAC_SHA1"):
-            return False
-    return True
+def _digest_named(settings: str) -> str | None:
+    """What a request says it is signed with: SHA-1 where it names nothing; None for what is unknown, or two at once."""
+    parts = [part.partition("=") for part in settings.split(",")]
+    named = {value.strip().upper() for name, _, value in parts if name.strip().lower() == "algorithm" and value.strip()}
+    return _ALGORITHMS.get(named.pop()) if len(named) == 1 else None if named else "sha1"
 
 
 def _hash_matches(query: str, body: bytes) -> bool:

@@ -11,7 +11,7 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
 from ..errors import BadRequest, LedgerUnavailable
-from . import events, health, hooks, listing, live
+from . import events, health, listing, live, readings, twilio, vapi
 from .house import House, house, move_in
 from .replies import json_reply
 
@@ -38,7 +38,15 @@ def create_app(rooms: House) -> QuartTrio:
     app.config["MAX_CONTENT_LENGTH"] = BODY_LIMIT
     app.config["BODY_TIMEOUT"] = BODY_S
     move_in(app, rooms)
-    for blueprint in (hooks.routes, listing.routes, events.routes, live.routes, health.routes):
+    for blueprint in (
+        twilio.routes,
+        vapi.routes,
+        readings.routes,
+        listing.routes,
+        events.routes,
+        live.routes,
+        health.routes,
+    ):
         app.register_blueprint(blueprint)
     app.before_request(_admit)
     app.after_request(_harden)

@@ -1,9 +1,6 @@
 """Being somebody else: signatures, tokens, secrets, cookies, and webhooks that prove nothing."""
 
-import hmac
-from base64 import b64encode
 from dataclasses import replace
-from hashlib import sha256
 
 import trio
 
@@ -65,9 +62,10 @@ async def signatures(target: Target) -> str:
     await refused("a signature and more", good + "=")
     await refused("two signatures", f"{good}, {good}")
     await refused("an empty key", sign("", target.url + VOICE, form_of(sid, target)))
-    by_sha256 = sha256_signature(key, target.url + VOICE, form_of(sid, target))
+    by_sha256 = sign(key, target.url + VOICE, form_of(sid, target), "sha256")
     await refused("SHA-256", by_sha256)
-    await refused("SHA-256, said so", by_sha256, said_to_be="key=SK1,algorithm=HMAC_SHA256")
+    wrong_key = sign(key + "x", target.url + VOICE, form_of(sid, target), "sha256")
+    await refused("SHA-256 by another key", wrong_key, said_to_be="key=SK1,algorithm=HMAC_SHA256")
     for value in ("algorithm=HMAC_SHA256", "algorithm=none", "algorithm=HMAC_SHA1,algorithm=none", "ALGORITHM = md5"):
         await refused(f"SHA-1 said to be {value}", good, said_to_be=value)
     live = [entry["callSid"] for entry in (await target.get("/calls?state=live")).json()["calls"]]
@@ -76,11 +74,6 @@ async def signatures(target: Target) -> str:
     cases.check("the right signature", answer.status_code == 200, answer.status_code)
     await target.signed("/twilio/call-status", [("CallSid", sid), ("CallStatus", "completed")])
     return cases.verdict("checks")
-
-
-def sha256_signature(key: str, url: str, form: Form) -> str:
-    text = url + "".join(name + value for name, value in sorted(form))
-    return b64encode(hmac.digest(key.encode(), text.encode(), sha256)).decode()
 
 
 @attack()

@@ -29,7 +29,7 @@ from agent.telephony.twilio import LineStarted, MediaStream
 from agent.telephony.twiml import StreamPlan
 from agent.telephony.wire import MAX_PAYLOAD
 from agent.testing import twilio_messages as messages
-from agent.web.hooks import read_outside
+from agent.web.readings import read_outside
 
 bounded = settings(max_examples=150, deadline=None)
 

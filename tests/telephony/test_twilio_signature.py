@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import BadRequest, ConfigError
-from agent.telephony.signature import SignatureCheck, candidates, parse_form, sign
+from agent.telephony.signature import SETTINGS_HEADER, SignatureCheck, candidates, parse_form, sign
 
 VECTORS: dict[str, Any] = json.loads(
     (Path(__file__).parents[1] / "recordings" / "twilio_signature_vectors.json").read_text()
@@ -197,12 +197,38 @@ def test_a_signed_url_without_the_hash_of_the_body_is_not_enough(claim: str) -> 
         ("key=k1,algorithm=HMAC_SHA1", True),
         ("key=k1, algorithm=HMAC_SHA256", False),
         ("algorithm=none", False),
-        ("algorithm=HMAC_SHA1,algorithm=HMAC_SHA256", False),
+        ("algorithm=HMAC_SHA1,algorithm=none", False),
     ],
 )
-def test_only_signatures_by_the_auth_token_are_accepted(settings: str, accepted: bool) -> None:
+def test_a_signature_counts_only_for_the_algorithm_it_names(settings: str, accepted: bool) -> None:
     headers = signed(f"{ORIGIN}/v") | {"x-twilio-webhooks-signature-settings": settings}
     assert SignatureCheck(KEY, ORIGIN).verify(headers, "/v", "") is accepted
+
+
+SHARED_KEY_SETTINGS = {SETTINGS_HEADER: "key=webhooks_sharedkey_1,algorithm=HMAC_SHA256"}
+
+
+@pytest.mark.parametrize(("shared_key", "key"), [("shared secret", "shared secret"), (None, KEY)])
+@pytest.mark.parametrize("websocket", [False, True])
+def test_a_request_signed_with_a_shared_key_is_accepted_as_the_official_sdk_signs_it(
+    shared_key: str | None, key: str, websocket: bool
+) -> None:
+    validator = pytest.importorskip("twilio.request_validator").RequestValidator
+    check = SignatureCheck(KEY, ORIGIN, shared_key=shared_key)
+    form = {"CallSid": "CA1", "From": "+15550100100"}
+    origin = ORIGIN.replace("https", "wss") if websocket else ORIGIN
+    official = validator(key).compute_signature(f"{origin}/v", form, "HMAC_SHA256")
+    headers = {HEADER: official, **SHARED_KEY_SETTINGS}
+    assert check.plausible(official)
+    assert check.verify(headers, "/v", "", form=list(form.items()), websocket=websocket)
+    assert not check.verify(headers, "/v", "", form=[("CallSid", "CA2")], websocket=websocket)
+    assert not check.verify({HEADER: official}, "/v", "", form=list(form.items()), websocket=websocket)
+
+
+def test_where_there_is_a_shared_key_the_auth_token_does_not_stand_in_for_it() -> None:
+    signature = sign(KEY, f"{ORIGIN}/v", digest="sha256")
+    check = SignatureCheck(KEY, ORIGIN, shared_key="shared secret")
+    assert not check.verify({HEADER: signature, **SHARED_KEY_SETTINGS}, "/v", "")
 
 
 def test_without_an_auth_token_everything_is_accepted_and_an_empty_one_is_a_mistake() -> None:

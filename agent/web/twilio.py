@@ -1,43 +1,30 @@
-"""The webhooks: Twilio's, Vapi's, and readings from outside. Each proves first of all who sent it."""
+"""Twilio's webhooks: a caller is on the line, a stream or a call has ended. Each is signed, or refused."""
 
 import re
-from typing import Annotated, TypedDict
+from typing import TypedDict
 
-import msgspec
 import structlog
-import trio
 from quart import Blueprint, Response, g, request
 
-from ..assistants.vapi import BadControlUrl
-from ..assistants.vapi_messages import BODY_LIMIT as VAPI_BODY_LIMIT
-from ..assistants.vapi_messages import ServerMessage, authentic, read_message
 from ..calls.call import CALL_SID, Call
-from ..core.emotion import Emotion, EmotionReading, Outcome
-from ..errors import BadMessage, BadRequest, CallGone
+from ..core.emotion import Outcome
+from ..errors import BadRequest
 from ..telephony.signature import SIGNATURE_HEADER, parse_form
 from ..telephony.twiml import Fallback, connect_stream, fallback_only, fork_stream
 from .house import house
-from .replies import json_reply, read_body
+from .replies import read_body
 
 log = structlog.get_logger()
 
-routes = Blueprint("hooks", __name__)
+routes = Blueprint("twilio", __name__)
 
 FORM_LIMIT = 64 * 1024
 FORM_S = 3.0
 """How long a form may take to arrive: a caller is waiting."""
-EMOTION_LIMIT = 16 * 1024
-VERDICT_S = 2.0
-THREAD_FROM = 256 * 1024
-"""Bytes of JSON from which parsing would hold up the calls, and moves to a thread."""
 
-_LABEL = re.compile(r"[^\W\d_][\w-]{0,31}")
 _OVER = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
 """Call statuses after which there is no call (https://www.twilio.com/docs/voice/api/call-resource)."""
 _LOOPBACK = re.compile(r"(localhost|127(\.\d+){3}|\[::1\])(:\d+)?", re.ASCII)
-
-
-# --- Twilio ---
 
 
 class StreamArguments(TypedDict):
@@ -158,125 +145,3 @@ def public_origins() -> tuple[str, str]:
 
 def twiml(text: str) -> Response:
     return Response(text, content_type="text/xml; charset=utf-8")
-
-
-# --- Vapi ---
-
-
-@routes.post("/webhook/vapi")
-async def vapi() -> Response:
-    """A server message. Once it has proved itself the answer is 200, whatever it says."""
-    rooms = house()
-    if not authentic({"x-vapi-secret": request.headers.get("X-Vapi-Secret", "")}, rooms.settings.vapi_secret.reveal()):
-        raise BadRequest("X-Vapi-Secret is missing or wrong: check VAPI_SECRET.", status=401, code="unauthorized")
-    body = await read_body(VAPI_BODY_LIMIT)
-    try:
-        message = (
-            read_message(body)
-            if len(body) < THREAD_FROM
-            else await trio.to_thread.run_sync(read_message, body, abandon_on_cancel=True)
-        )
-    except BadMessage as error:
-        log.warning("vapi.unreadable", reason=str(error))
-        rooms.metrics.vapi_message(handled=False)
-        return json_reply({"status": "ignored"})
-    call = call_of(message)
-    handled = call is not None and handle(call, message)
-    rooms.metrics.vapi_message(handled=handled)
-    return json_reply({"status": "ok" if handled else "ignored"})
-
-
-def call_of(message: ServerMessage) -> Call | None:
-    directory = house().directory
-    found = next((call for sid in message.call_sids if (call := directory.find(sid)) is not None), None)
-    if found is None and message.vapi_call_id is not None:
-        found = directory.find_by_vapi(message.vapi_call_id)
-    return found
-
-
-def handle(call: Call, message: ServerMessage) -> bool:
-    """Act on one message of a live call. False: it is none of those we use."""
-    call.touch()
-    attach(call, message)
-    if message.type == "speech-update" and message.role == "assistant" and message.status in ("started", "stopped"):
-        call.assistant_speech(started=message.status == "started")
-        return True
-    return message.type == "status-update"
-
-
-def attach(call: Call, message: ServerMessage) -> None:
-    """Learn the call's two ids and its control address, if the message carries them."""
-    if message.status == "ended" or message.control_url is None:
-        return
-    try:
-        house().vapi.attach(call.call_sid, message.control_url)
-    except BadControlUrl as error:
-        log.warning("vapi.bad_control_url", call=call.call_sid, reason=str(error))
-        return
-    call.attach_assistant(message.vapi_call_id)
-
-
-# --- Readings from outside ---
-
-_Score = Annotated[float, msgspec.Meta(ge=0, le=1)]
-
-
-class _Emotion(msgspec.Struct):
-    label: str
-    score: _Score
-
-
-class _Outside(msgspec.Struct):
-    callSid: str
-    emotion: _Emotion
-    timestamp: float | None = None
-
-
-_outside = msgspec.json.Decoder(_Outside)
-
-
-@routes.post("/webhook/emotion")
-async def emotion() -> Response:
-    """One reading from outside, folded in with our own; says at once what became of it."""
-    rooms = house()
-    rooms.access.require(request.headers, request.cookies)
-    outside = read_outside(await read_body(EMOTION_LIMIT))
-    call = rooms.directory.find(outside.callSid)
-    gone = BadRequest("No such call is live.", status=404, code="not_found")
-    if call is None or call.outcome is not None:
-        raise gone
-    now_ms = call.timeline.elapsed_ms
-    reading = EmotionReading(
-        Emotion(outside.emotion.label, outside.emotion.score),
-        "webhook",
-        now_ms,
-        now_ms,
-        trio.current_time(),
-        timestamp=outside.timestamp,
-    )
-    verdict = None
-    with trio.move_on_after(VERDICT_S):
-        try:
-            verdict = await call.hear(reading)
-        except CallGone:
-            raise gone from None
-    if verdict is None:
-        raise gone
-    answer = {"dominantEmotion": verdict.mood.emotion.label, "bufferSize": verdict.buffer_size}
-    if verdict.refused is not None:
-        return json_reply({"status": "ignored", "reason": verdict.refused.value, **answer})
-    return json_reply({"status": "updated", **answer})
-
-
-def read_outside(body: bytes) -> _Outside:
-    """Raises BadRequest 400 with one sentence saying what is wrong with the body."""
-    try:
-        outside = _outside.decode(body)
-    except msgspec.ValidationError as error:
-        raise BadRequest(f"The body does not fit: {error}.") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise BadRequest("The body is not JSON.") from None
-    outside.emotion.label = outside.emotion.label.strip().lower()
-    if not _LABEL.fullmatch(outside.emotion.label):
-        raise BadRequest("emotion.label must be one word.")
-    return outside
