@@ -51,6 +51,14 @@ class Assistant(Protocol):
     def open(self, call_sid: str) -> AbstractAsyncContextManager[AssistantSession]: ...
 
 
+class Transfers(Protocol):
+    """Handing a caller over to a human, the way the attach mode allows."""
+
+    async def transfer(self, call_sid: str, destination: str) -> None:
+        """Connect the caller to a number (E.164) or SIP address. Returns once the platform has accepted; it tells later
+        if nobody answers there. Raises as an assistant's session does."""
+
+
 class Timeline(Protocol):
     """What happened in one call, in order, as it happens."""
 

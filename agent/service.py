@@ -24,12 +24,12 @@ from .errors import ConfigError
 from .ingress.door import Door, serve_door
 from .ingress.media import MediaLines
 from .settings import Settings, check_built
+from .telephony.twiml import Fallback
 from .web.access import Access
 from .web.app import create_app
 from .web.house import House
 from .web.metrics import Metrics
 from .web.server import Web
-from .web.tap import Tap
 
 log = structlog.get_logger()
 
@@ -73,7 +73,7 @@ async def run_service(
             history = History(await ledger.milestones())
             if ledger.alone and (crashed := await record_crashed(history, ledger)):
                 log.warning("calls.crashed", calls=crashed)
-            tap = Tap(wiring.vapi_calls(settings, calls), vapi, directory, server)
+            fallback = Fallback(settings.transfer_to or None, settings.vapi_sip_uri or None)
             house = House(
                 settings=settings,
                 directory=directory,
@@ -83,7 +83,8 @@ async def run_service(
                 signature=wiring.signature(settings),
                 access=Access(token, settings.webhook_url),
                 metrics=Metrics(directory),
-                tap=tap if settings.attach == "tap" else None,
+                mode=wiring.mode(settings, calls, vapi, directory, server, fallback),
+                fallback=fallback,
             )
             directory.broadcast.listen(house.history.note)
             directory.broadcast.listen(house.metrics.note)

@@ -3,14 +3,21 @@
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
+import trio
+
 from .assistants.vapi import VapiControl
 from .assistants.vapi_calls import VapiCalls
+from .attach.bridge import Bridge
+from .attach.mode import AttachMode
+from .attach.tap import Tap
+from .calls.directory import CallDirectory
 from .engines.local import LocalEngine
 from .http import httpx
 from .ledger.jsonl import JsonlLedger, open_jsonl
 from .ports import Engine
 from .settings import Settings
 from .telephony.signature import SignatureCheck
+from .telephony.twiml import Fallback
 
 
 def engine(settings: Settings) -> Engine:
@@ -33,6 +40,20 @@ def vapi_calls(settings: Settings, client: httpx.AsyncClient) -> VapiCalls:
         assistant_id=settings.vapi_assistant_id,
         phone_number_id=settings.vapi_phone_number_id,
     )
+
+
+def mode(
+    settings: Settings,
+    client: httpx.AsyncClient,
+    control: VapiControl,
+    directory: CallDirectory,
+    errands: trio.Nursery,
+    fallback: Fallback,
+) -> AttachMode:
+    """The way in that is set; what it does beside a webhook is done in `errands`."""
+    if settings.attach == "tap":
+        return Tap(vapi_calls(settings, client), control, directory, errands, fallback)
+    return Bridge(fallback)
 
 
 def signature(settings: Settings) -> SignatureCheck:

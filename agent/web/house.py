@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from quart import Quart, current_app
 
 from ..assistants.vapi import VapiControl
+from ..attach.mode import AttachMode
 from ..calls.directory import CallDirectory
 from ..calls.history import History
 from ..ports import Ledger
 from ..settings import Settings
 from ..telephony.signature import SignatureCheck
+from ..telephony.twiml import Fallback
 from .access import Access
 from .metrics import Metrics
-from .tap import Tap
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +28,8 @@ class House:
     signature: SignatureCheck
     access: Access
     metrics: Metrics
-    tap: Tap | None
-    """None: attach mode `bridge`."""
+    mode: AttachMode
+    fallback: Fallback
 
 
 def move_in(app: Quart, house: House) -> None:

@@ -1,16 +1,16 @@
 """Twilio's webhooks: a caller is on the line, a stream or a call has ended. Each is signed, or refused."""
 
 import re
-from typing import TypedDict
 
 import structlog
 from quart import Blueprint, Response, g, request
 
+from ..attach.mode import Offer
 from ..calls.call import CALL_SID, Call
 from ..core.emotion import Outcome
 from ..errors import BadRequest
 from ..telephony.signature import SIGNATURE_HEADER, parse_form
-from ..telephony.twiml import Fallback, connect_stream, fallback_only, fork_stream
+from ..telephony.twiml import fallback_only
 from .house import house
 from .replies import read_body
 
@@ -27,52 +27,20 @@ _OVER = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
 _LOOPBACK = re.compile(r"(localhost|127(\.\d+){3}|\[::1\])(:\d+)?", re.ASCII)
 
 
-class StreamArguments(TypedDict):
-    stream_url: str
-    call_sid: str
-    token: str
-    status_callback: str
-
-
 @routes.post("/voice/incoming")
 async def voice_incoming() -> Response:
     """A caller is on the line: TwiML that gives us the audio, or that sends the caller on. Nobody is turned away."""
     form = await signed_form()
-    settings = house().settings
-    fallback = Fallback(settings.transfer_to or None, settings.vapi_sip_uri or None)
-    try:
-        return twiml(await answer_for(form["CallSid"], form.get("From", ""), fallback))
-    except Exception as bug:
-        log.error("voice.failed", call=form["CallSid"], exc_info=bug)
-        return twiml(fallback_only(fallback))
-
-
-async def answer_for(call_sid: str, caller: str, fallback: Fallback) -> str:
-    """The TwiML for a caller, in the mode that is set."""
     rooms = house()
-    call = rooms.directory.register(call_sid, caller=caller)
-    if call is None:
-        log.warning("call.not_admitted", draining=rooms.directory.draining, live=len(rooms.directory))
-    if rooms.tap is None:
+    offer = Offer(form["CallSid"], form.get("From", ""), *public_origins())
+    try:
+        call = rooms.directory.register(offer.call_sid, caller=offer.caller)
         if call is None:
-            return fallback_only(fallback)
-        call.announce()
-        return connect_stream(**stream(call), fallback=fallback)
-    theirs = await rooms.tap.twiml_for(call_sid, caller, call)
-    if theirs is None:
-        return fallback_only(fallback)
-    return theirs if call is None else fork_stream(theirs, **stream(call))
-
-
-def stream(call: Call) -> StreamArguments:
-    """What our <Stream> says, with a token of its own."""
-    web, media = public_origins()
-    return {
-        "stream_url": f"{media}/audio-stream/{call.call_sid}",
-        "call_sid": call.call_sid,
-        "token": call.issue_token(),
-        "status_callback": f"{web}/twilio/stream-status",
-    }
+            log.warning("call.not_admitted", draining=rooms.directory.draining, live=len(rooms.directory))
+        return twiml(await rooms.mode.answer(offer, call))
+    except Exception as bug:
+        log.error("voice.failed", call=offer.call_sid, exc_info=bug)
+        return twiml(fallback_only(rooms.fallback))
 
 
 @routes.post("/twilio/stream-status")

@@ -36,6 +36,7 @@ async def server_message() -> Response:
         log.warning("vapi.unreadable", reason=str(error))
         rooms.metrics.vapi_message(handled=False)
         return json_reply({"status": "ignored"})
+    rooms.mode.learn(message)
     call = call_of(message)
     handled = call is not None and handle(call, message)
     rooms.metrics.vapi_message(handled=handled)

@@ -20,7 +20,7 @@ HUMAN = "+15550100199"
 @pytest.fixture
 async def tapping(start: Start, monkeypatch: pytest.MonkeyPatch) -> Callmood:
     """A service whose calls are spoken with by the fake Vapi."""
-    monkeypatch.setattr("agent.web.tap.ANSWER_S", 0.5)
+    monkeypatch.setattr("agent.attach.tap.ANSWER_S", 0.5)
     first = await start(**tap_settings("http://127.0.0.1:1"))
     return await start(**tap_settings(first.vapi.url))
 

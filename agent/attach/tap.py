@@ -12,11 +12,13 @@ import trio
 
 from ..assistants.vapi import BadControlUrl, VapiControl
 from ..assistants.vapi_calls import BypassCall, VapiCalls
+from ..assistants.vapi_messages import ServerMessage
 from ..calls.call import Call
 from ..calls.directory import CallDirectory
 from ..core.emotion import Outcome
 from ..errors import AssistantRefused, AssistantUnavailable, BadMessage, CallGone
-from ..telephony.twiml import check_forkable
+from ..telephony.twiml import Fallback, check_forkable, fallback_only, fork_stream
+from .mode import Offer
 
 log = structlog.get_logger()
 
@@ -43,25 +45,39 @@ class Asked:
 class Tap:
     """Asks for one call at Vapi per caller. Its errands outlive the webhook that began them."""
 
-    def __init__(self, calls: VapiCalls, control: VapiControl, directory: CallDirectory, errands: trio.Nursery) -> None:
+    name = "tap"
+
+    def __init__(
+        self,
+        calls: VapiCalls,
+        control: VapiControl,
+        directory: CallDirectory,
+        errands: trio.Nursery,
+        fallback: Fallback,
+    ) -> None:
         self._calls, self._control, self._directory, self._errands = calls, control, directory, errands
+        self._fallback = fallback
         self._asked: dict[str, Asked] = {}
 
-    async def twiml_for(self, call_sid: str, caller: str, call: Call | None) -> str | None:
-        """Vapi's TwiML for this caller; None: the fallback. The call, if it has a slot, learns of its assistant."""
-        asked = self._asked.get(call_sid)
+    async def answer(self, offer: Offer, call: Call | None) -> str:
+        """Vapi's TwiML for this caller, our stream in front; or the fallback. The call learns of its assistant."""
+        asked = self._asked.get(offer.call_sid)
         if asked is None:
-            asked = self._asked[call_sid] = Asked(call_sid)
-            self._errands.start_soon(self._ask, asked, caller)
+            asked = self._asked[offer.call_sid] = Asked(offer.call_sid)
+            self._errands.start_soon(self._ask, asked, offer.caller)
         with trio.move_on_after(ANSWER_S):
             await asked.answered.wait()
         if asked.call is None or asked.given_up:
             self._give_up(asked, call)
-            return None
-        if call is not None:
-            self._introduce(call, asked.call)
-            call.announce()
-        return asked.call.twiml
+            return fallback_only(self._fallback)
+        if call is None:
+            return asked.call.twiml
+        self._introduce(call, asked.call)
+        call.announce()
+        return fork_stream(asked.call.twiml, **offer.stream(call))
+
+    def learn(self, message: ServerMessage) -> None:
+        """Calls begin at our webhook."""
 
     def _give_up(self, asked: Asked, call: Call | None) -> None:
         asked.given_up = True

@@ -1,0 +1,1 @@
+"""The ways in: how a call reaches both us and the assistant."""

@@ -1,0 +1,54 @@
+"""What every way in has in common: it answers the voice webhook, and learns from what Vapi tells of a call.
+
+Whatever fails in here, the caller still reaches the assistant or a human: an answer is always valid TwiML, in time.
+"""
+
+from dataclasses import dataclass, field
+from typing import Protocol, TypedDict
+
+from ..assistants.vapi_messages import ServerMessage
+from ..calls.call import Call
+
+
+class StreamArguments(TypedDict):
+    """What a <Stream> of ours says; keywords of the builders in `telephony.twiml`."""
+
+    stream_url: str
+    call_sid: str
+    token: str
+    status_callback: str
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A caller at our voice webhook."""
+
+    call_sid: str
+    caller: str = field(repr=False)
+    """The number or address that calls; empty where it is withheld."""
+    origin: str
+    """Where Twilio reaches us for callbacks, e.g. https://calls.example.com."""
+    media_origin: str
+    """The same for media: wss, or ws for simulators on this machine."""
+
+    def stream(self, call: Call) -> StreamArguments:
+        """What our <Stream> says, with a token of its own."""
+        return {
+            "stream_url": f"{self.media_origin}/audio-stream/{call.call_sid}",
+            "call_sid": call.call_sid,
+            "token": call.issue_token(),
+            "status_callback": f"{self.origin}/twilio/stream-status",
+        }
+
+
+class AttachMode(Protocol):
+    """One way in."""
+
+    name: str
+    """As in CALLMOOD_ATTACH."""
+
+    async def answer(self, offer: Offer, call: Call | None) -> str:
+        """TwiML for this caller, within five seconds. `call` is None where there is no slot: full, or draining."""
+
+    def learn(self, message: ServerMessage) -> None:
+        """An authentic server message of Vapi's. Modes in which calls begin at Vapi begin them here. Never waits."""
