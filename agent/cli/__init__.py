@@ -9,7 +9,8 @@ import sys
 import typer
 
 from ..errors import AudioUnreadable, CallmoodError, ConfigError, alone
-from . import analyze, call, demo, doctor, ledger, serve
+from . import analyze, call, demo, doctor, ledger, serve, tune
+from . import eval as eval_
 
 app = typer.Typer(
     name="callmood",
@@ -23,6 +24,8 @@ app.command("demo")(demo.demo)
 app.command("serve")(serve.serve)
 app.command("call")(call.call)
 app.command("analyze")(analyze.analyze)
+app.command("eval")(eval_.evaluate)
+app.command("tune")(tune.tune)
 app.command("calls")(ledger.calls)
 app.command("show")(ledger.show)
 app.command("tail")(ledger.tail)

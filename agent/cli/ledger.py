@@ -27,7 +27,7 @@ def calls(
     from ..ledger.reading import milestones
 
     history = History(milestones(folder()))
-    entries = [*history.unfinished(), *history.newest_first()][:limit]
+    entries = [*history.unfinished(), *(msgspec.json.decode(call.entry) for call in history.ended())][:limit]
     if as_json:
         for entry in entries:
             typer.echo(msgspec.json.encode(entry).decode())

@@ -2,12 +2,14 @@
 
 import re
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 import msgspec
 import trio
 from quart import Blueprint, Response, request
 
+from ..calls.history import Listed, listed
 from ..errors import BadRequest, LedgerUnavailable
 from ..ports import Ledger
 from .house import house
@@ -31,7 +33,7 @@ async def calls() -> Response:
     entries = everything(state)
     if before is not None:
         entries = _before(entries, before)
-    return json_reply({"calls": entries[: int(limit or DEFAULT_LIMIT)]})
+    return json_reply({"calls": [msgspec.Raw(each.entry) for each in entries[: int(limit or DEFAULT_LIMIT)]]})
 
 
 @routes.get("/calls/<call_sid>")
@@ -49,11 +51,11 @@ async def timeline_of(ledger: Ledger, call_sid: str) -> list[bytes]:
     raise LedgerUnavailable("the ledger does not answer in time: try again shortly")
 
 
-def everything(state: str | None = None) -> list[dict[str, Any]]:
-    """The calls' entries, newest first."""
-    live = [] if state == "ended" else [call.entry() for call in house().directory]
-    ended = [] if state == "live" else house().history.newest_first()
-    return sorted([*live, *ended], key=lambda entry: entry["startedAt"] or "", reverse=True)
+def everything(state: str | None = None) -> list[Listed]:
+    """The calls, newest first."""
+    live = [] if state == "ended" else [listed(call.entry()) for call in house().directory]
+    ended = [] if state == "live" else house().history.ended()
+    return sorted([*live, *ended], key=attrgetter("started_at"), reverse=True)
 
 
 def find(call_sid: str) -> dict[str, Any]:
@@ -65,9 +67,9 @@ def find(call_sid: str) -> dict[str, Any]:
     return entry
 
 
-def _before(entries: list[dict[str, Any]], before: str) -> list[dict[str, Any]]:
-    for place, entry in enumerate(entries):
-        if entry["callSid"] == before:
+def _before(entries: list[Listed], before: str) -> list[Listed]:
+    for place, each in enumerate(entries):
+        if each.call_sid == before:
             return entries[place + 1 :]
     try:
         moment = datetime.fromisoformat(before)
@@ -75,4 +77,4 @@ def _before(entries: list[dict[str, Any]], before: str) -> list[dict[str, Any]]:
         raise BadRequest("before must be a callSid of this list or an ISO 8601 instant.") from None
     if moment.tzinfo is None:
         raise BadRequest("before must be an instant with its offset, like 2026-01-31T12:00:00Z.")
-    return [entry for entry in entries if entry["startedAt"] and datetime.fromisoformat(entry["startedAt"]) < moment]
+    return [each for each in entries if each.started_at and datetime.fromisoformat(each.started_at) < moment]

@@ -50,7 +50,7 @@ def test_a_call_that_was_is_listed_with_everything_the_interface_promises() -> N
 
 def test_the_newest_comes_first_and_an_id_that_comes_again_is_one_call() -> None:
     past = History(lines(*[event for sid in ("CA1", "CA2", "CA1", "CA3") for event in (started(sid), ended(sid))]))
-    assert [entry["callSid"] for entry in past.newest_first()] == ["CA3", "CA1", "CA2"]
+    assert [ended.call_sid for ended in past.ended()] == ["CA3", "CA1", "CA2"]
 
 
 def test_calls_without_an_end_are_told_apart() -> None:
@@ -65,7 +65,7 @@ def test_calls_without_an_end_are_told_apart() -> None:
 def test_other_events_are_passed_over() -> None:
     past = History()
     past.note({"event": "audio.chunk", "callSid": "CA1"})
-    assert (past.newest_first(), past.unfinished()) == ([], [])
+    assert (past.ended(), past.unfinished()) == ([], [])
 
 
 def test_an_end_whose_beginning_was_rotated_away_is_still_a_call() -> None:
@@ -77,7 +77,7 @@ def test_an_end_whose_beginning_was_rotated_away_is_still_a_call() -> None:
 def test_the_oldest_calls_give_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(history, "KEPT", 3)
     past = History(lines(*[event for n in range(10) for event in (started(f"CA{n}"), ended(f"CA{n}"))]))
-    assert [entry["callSid"] for entry in past.newest_first()] == ["CA9", "CA8", "CA7"]
+    assert [ended.call_sid for ended in past.ended()] == ["CA9", "CA8", "CA7"]
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_the_oldest_calls_give_way(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_a_line_that_cannot_be_used_costs_itself_and_no_other(torn: bytes) -> None:
     past = History([*lines(started("CA1")), torn, *lines(ended("CA1"))])
-    assert [entry["callSid"] for entry in past.newest_first()] == ["CA1"]
+    assert [ended.call_sid for ended in past.ended()] == ["CA1"]
 
 
 @given(st.lists(st.binary(max_size=60)), st.integers(0, 200), st.binary(max_size=3))

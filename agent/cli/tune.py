@@ -1,0 +1,98 @@
+"""callmood tune: thresholds for somebody's own recordings."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from ..evaluation.tuning import Outcome, Peaks, Point
+
+
+def tune(
+    data: Annotated[Path, typer.Argument(help="A manifest (as for eval), or the folder that holds manifest.csv.")],
+    false_alarms: Annotated[
+        float, typer.Option(help="Wanted at most: percent of the recordings without anger that alarm.")
+    ] = 2.0,
+    condition: Annotated[str, typer.Option(help="How it was heard; as for eval.")] = "telephone",
+    write: Annotated[bool, typer.Option("--write", help="Set them in config/callmood.toml.")] = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one for each core.")] = None,
+) -> None:
+    """The thresholds that suit your own labelled recordings, before and after, and how sure that is."""
+    from ..config_sources import load
+    from ..errors import CallmoodError, ConfigError
+    from ..evaluation.conditions import chosen, noises_for
+    from ..evaluation.manifest import read_manifest
+    from ..evaluation.runner import Unreadable
+    from ..evaluation.tuning import Peaks, Point
+    from .eval import hear
+
+    if not 0 < false_alarms < 100:
+        raise ConfigError(f"--false-alarms {false_alarms:g} is no share in percent: choose between 0 and 100")
+    settings = load()
+    [named] = chosen([condition])
+    rows = read_manifest(data / "manifest.csv" if data.is_dir() else data)
+    if all(row.angry and not row.angry_from_ms for row in rows):
+        raise ConfigError(f"{data}: every recording is angry, so no false alarm can be seen: add calm ones")
+    results = hear(rows, named, noises_for([named], rows), "local", workers)
+    heard = [result for result in results if not isinstance(result, Unreadable)]
+    lost = [result for result in results if isinstance(result, Unreadable)]
+    for result in lost:
+        typer.echo(f"callmood: {result.row.name}: {result.sentence}", err=True)
+    peaks = Peaks([r.row for r in heard], [r.hearing for r in heard], settings)
+    if not peaks.calm.any():
+        raise CallmoodError(f"{data}: no recording without anger gave a result: mend them, or add others")
+    now, wanted = Point(settings.gate, settings.act_at), false_alarms / 100
+    point = peaks.best(wanted, now)
+    if point is None:
+        raise CallmoodError(
+            f"no threshold keeps false alarms to {false_alarms:g} %: allow more with --false-alarms, or look at the "
+            "recordings that alarm with callmood eval --json"
+        )
+    show(peaks, now, point, wanted)
+    if write and point != now:
+        written(settings.from_file or Path("config/callmood.toml"), point)
+    raise typer.Exit(1 if lost else 0)
+
+
+def show(peaks: "Peaks", now: "Point", point: "Point", wanted: float) -> None:
+    """Before and after, what it is worth, and the lines to set."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..evaluation.tuning import certainty
+
+    after = peaks.outcome(point)
+    left_out = peaks.left_out(wanted, now)
+    table = Table("", "gate", "act_at", "anger acted on", "false alarms", box=None, pad_edge=False)
+    table.add_row("now", f"{now.gate:g}", f"{now.act_at:g}", *shares(peaks.outcome(now)))
+    table.add_row("tuned", f"{point.gate:g}", f"{point.act_at:g}", *shares(after))
+    if left_out is not None:
+        table.add_row("tuned, on speakers left out", "", "", *shares(left_out))
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(certainty(after, wanted), soft_wrap=True)
+    if not after.angry:
+        console.print("There is no angry recording: how much anger this finds is not known.", soft_wrap=True)
+    if point == now:
+        console.print("Leave the settings as they are: nothing tried does better.")
+    else:
+        console.print(f"\ngate = {point.gate:g}\nact_at = {point.act_at:g}")
+
+
+def shares(outcome: "Outcome") -> tuple[str, str]:
+    found = f"{outcome.found} of {outcome.angry}, {100 * outcome.recall:.0f} %" if outcome.angry else "-"
+    return found, f"{outcome.false} of {outcome.other}, {100 * outcome.false_share:.1f} %"
+
+
+def written(path: Path, point: "Point") -> None:
+    from ..errors import CallmoodError
+    from ..evaluation.tuning import with_point
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = path.read_text("utf-8") if path.exists() else ""
+        path.write_text(with_point(text, point), "utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CallmoodError(f"{path} cannot be changed ({type(error).__name__}): set the two lines by hand") from None
+    typer.echo(f"written to {path}")
