@@ -186,7 +186,7 @@ class TroubledCaller:
                 await line.reset()
             case "silent":
                 line.fall_silent()
-                await trio.sleep(0.5 if self._trouble.told else LINE_QUIET_S + WRAP_UP_S)
+                await trio.sleep(0.5 if self._trouble.told else LINE_QUIET_S + 2 * FREED_IN_S)
                 if self._trouble.told:
                     self._witness.left_at = time.time()
             case "babble":
