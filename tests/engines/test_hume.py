@@ -11,33 +11,31 @@ import trio
 
 from agent.core.audio import SAMPLE_RATE, Gap, PcmChunk, Window
 from agent.core.emotion import EmotionReading
-from agent.engines.allowance import Allowance
-from agent.engines.hume import HumeEngine
-from agent.engines.hume import engine as hume_engine
-from agent.engines.hume import session as hume_session
-from agent.engines.hume.expressions import dominant, load
-from agent.engines.hume.messages import Score
-from agent.engines.hume.session import HumeSession
+from agent.engines.expressions import Score, load
+from agent.engines.hume import Hume
+from agent.engines.streamed import StreamedEngine
+from agent.engines.streamed import engine as streamed_engine
+from agent.engines.streamed import session as streamed_session
+from agent.engines.streamed.allowance import Allowance
+from agent.engines.streamed.session import StreamedSession, dominant
 from agent.errors import EngineRefused, EngineUnavailable
 from agent.testing.fake_hume import FakeHume
 
 CHUNK_MS = 100
 
 
-def engine_for(hume: FakeHume, *, seconds: float = 120.0, sessions: int = 20, key: str | None = None) -> HumeEngine:
-    return HumeEngine(
-        base_url=hume.url,
-        api_key=key or hume.key,
-        allowance=Allowance("Hume", seconds_per_call=seconds, sessions=sessions),
-        expressions=load(),
-        heartbeat_s=0.5,
-    )
+def engine_for(
+    hume: FakeHume, *, seconds: float = 120.0, sessions: int = 20, key: str | None = None, quiet_ms: int | None = None
+) -> StreamedEngine:
+    vendor = Hume(base_url=hume.url, api_key=key or hume.key, expressions=load(), heartbeat_s=0.5)
+    vendor.quiet_ms = quiet_ms or vendor.quiet_ms
+    return StreamedEngine(vendor, Allowance("Hume", seconds_per_call=seconds, sessions=sessions))
 
 
 class Caller:
     """Speaks into a session in real time, and asks it after every 200 ms of speech."""
 
-    def __init__(self, session: HumeSession) -> None:
+    def __init__(self, session: StreamedSession) -> None:
         self._session = session
         self._now_ms = 0
         self.readings: list[EmotionReading] = []
@@ -66,7 +64,7 @@ class Caller:
 
 
 @asynccontextmanager
-async def calling(engine: HumeEngine, call_sid: str = "CA1") -> AsyncIterator[Caller]:
+async def calling(engine: StreamedEngine, call_sid: str = "CA1") -> AsyncIterator[Caller]:
     with trio.fail_after(20):
         async with engine.open(call_sid) as session:
             yield Caller(session)
@@ -131,11 +129,10 @@ async def test_an_outage_is_said_as_what_it_is(fault: str, kind: type[Exception]
 
 @pytest.mark.parametrize("fault", ["stall", "mute"])
 async def test_a_vendor_that_says_nothing_is_given_up(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hume_session, "CONFIGURED_S", 0.5)
-    monkeypatch.setattr(hume_session, "SILENT_MS", -2000)
+    monkeypatch.setattr(streamed_session, "CONFIGURED_S", 0.5)
     async with FakeHume.serve(angry) as hume:
         hume.fault = fault  # type: ignore[assignment]
-        async with calling(engine_for(hume)) as caller:
+        async with calling(engine_for(hume, quiet_ms=1500)) as caller:
             with pytest.raises(EngineUnavailable):
                 await caller.speak(5)
 
@@ -216,15 +213,11 @@ async def test_leaving_says_goodbye_and_frees_the_session() -> None:
 
 
 async def test_opening_never_waits_for_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hume_engine, "CONNECT_S", 0.2)
+    monkeypatch.setattr(streamed_engine, "CONNECT_S", 0.2)
     listener = (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0]  # nobody accepts
     url = f"ws://127.0.0.1:{listener.socket.getsockname()[1]}"
-    engine = HumeEngine(
-        base_url=url,
-        api_key="k",
-        allowance=Allowance("Hume", seconds_per_call=9, sessions=9),
-        expressions=load(),
-    )
+    vendor = Hume(base_url=url, api_key="k", expressions=load())
+    engine = StreamedEngine(vendor, Allowance("Hume", seconds_per_call=9, sessions=9))
     async with listener:
         with trio.fail_after(5):
             async with engine.open("CA1") as session:

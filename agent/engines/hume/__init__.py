@@ -1,5 +1,5 @@
 """Hume's expression measurement over the network: 415 expressions, every three seconds of speech at best."""
 
-from .engine import HumeEngine
+from .dialect import Hume
 
-__all__ = ["HumeEngine"]
+__all__ = ["Hume"]

@@ -11,7 +11,7 @@ from typing import Final
 
 import trio
 
-from ..errors import EngineRefused, EngineUnavailable
+from ...errors import EngineRefused, EngineUnavailable
 
 CALLS_REMEMBERED: Final = 10_000
 FAILURES: Final = 5
@@ -41,7 +41,7 @@ class Allowance:
     def session(self, call_sid: str) -> Iterator[None]:
         """A place for one session. Raises EngineUnavailable without one, ShareSpent when the call's share is."""
         if self.left_ms(call_sid) <= 0:
-            raise ShareSpent(f"this call's {self._share_ms / 1000:g} s of {self._name} are used up")
+            raise ShareSpent(self.spent)
         if self.open >= self._sessions:
             raise EngineUnavailable(f"all {self._sessions} sessions of {self._name} are in use")
         self.open += 1
@@ -49,6 +49,11 @@ class Allowance:
             yield
         finally:
             self.open -= 1
+
+    @property
+    def spent(self) -> str:
+        """What a call hears that has no share left."""
+        return f"this call's {self._share_ms / 1000:g} s of {self._name} are used up: raise hume_seconds_per_call"
 
     def spend(self, call_sid: str, ms: int) -> bool:
         """Use so much of this call's share. False: it is not there any more."""

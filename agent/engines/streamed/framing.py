@@ -12,7 +12,7 @@ import numpy as np
 import soxr  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from ..core.audio import SAMPLE_RATE, Gap, PcmChunk
+from ...core.audio import SAMPLE_RATE, Gap, PcmChunk
 
 VENDOR_RATE: Final = 16_000
 """Hertz. Hume and oruk take no other."""

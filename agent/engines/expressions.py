@@ -1,4 +1,4 @@
-"""From Hume's expressions to our labels, by a table that the user may change.
+"""From vendors' expressions to our labels, by a table that the user may change.
 
 Hume's probabilities say how sure it is that an expression is there at all. They do not sum to 1, contradict each other,
 and are absent below thresholds of their own; so a label's score is the highest among its names, and a voice in which
@@ -11,16 +11,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import structlog
 
-from ...core.emotion import ANGER, LABELS, Emotion
-from ...errors import ConfigError
-from .messages import Score
+from ..core.emotion import LABELS
+from ..errors import ConfigError
 
 log = structlog.get_logger()
 
-PACKAGED: Final = Path(__file__).parents[2] / "defaults" / "expressions.toml"
+PACKAGED: Final = Path(__file__).parents[1] / "defaults" / "expressions.toml"
 UNSEEN_KEPT: Final = 1000
+
+
+class Score(msgspec.Struct, frozen=True):
+    """How sure a vendor is that an expression is there: not how strong it is."""
+
+    name: str
+    probability: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +60,7 @@ class Expressions:
                 return next(exact, None) or next(stem, None)
             label = self._known[name] = next(exact, None) or next(stem, None)
             if label is None:
-                log.info("hume.unseen_expression", name=name[:64])
+                log.info("engine.unseen_expression", name=name[:64])
         return self._known[name]
 
     def scores(self, found: Iterable[Score]) -> dict[str, float]:
@@ -67,12 +74,6 @@ class Expressions:
                 scores[label] = max(scores[label], score.probability)
         scores["neutral"] = 1.0 - max(score for label, score in scores.items() if label != "neutral")
         return scores
-
-
-def dominant(scores: Mapping[str, float]) -> Emotion:
-    """The label with the highest score; among equals, anger, which it would be worse to miss."""
-    label = max(scores, key=lambda name: (scores[name], name in ANGER))
-    return Emotion(label, min(1.0, scores[label]))
 
 
 def load(path: Path | None = None) -> Expressions:
