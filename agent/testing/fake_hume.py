@@ -5,22 +5,29 @@
         hume.fault = "stall"
 
 What it refuses is in `refused`: frames of another shape, audio faster than real time, configuration that comes too
-late. It hears speech by its loudness. Wire format: https://dev.hume.ai/expression-measurement/reference/audio/stream-audio
+late. It hears speech by its loudness. Recordings may be uploaded as well.
+Wire format: https://dev.hume.ai/expression-measurement/reference/audio/stream-audio
 """
 
+import io
 import json
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
-from functools import partial
+from contextlib import asynccontextmanager
+from email import message_from_bytes
 from typing import Any, Final, Literal
 from uuid import uuid4
 
 import numpy as np
+import soundfile  # type: ignore[import-untyped]
 import trio
-from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest, serve_websocket
+from wsproto.events import TextMessage
+
+from .http_server import HttpRequest, HttpResponse, HttpServer, Misbehaviour, Upgrade
+from .sockets import ClientSocket
 
 PATH: Final = "/v1/expression/audio/realtime"
+FILE_PATH: Final = "/v1/expression/audio/file"
 BYTES_PER_MS: Final = 32
 LONGEST_FRAME_MS: Final = 10_000
 AHEAD_MS: Final = 150
@@ -56,12 +63,12 @@ class FakeHume:
         self.hears = hears
         self.fault: HumeFault | None = None
         """Suffered by connections from now on, and by audio on those there are."""
-        self.port = 0
         self.sessions: deque[FakeSession] = deque(maxlen=KEEP)
         """Every session opened, the newest last."""
         self.handshakes = 0
         self.refused: deque[str] = deque(maxlen=KEEP)
         """What it did not take, as error codes."""
+        self._server = HttpServer(self._answer)
 
     @classmethod
     @asynccontextmanager
@@ -69,16 +76,13 @@ class FakeHume:
         """Serve on a free loopback port until the end of the block."""
         hume = cls(hears)
         async with trio.open_nursery() as nursery:
-            server = await nursery.start(
-                partial(serve_websocket, hume._answer, "127.0.0.1", 0, None, max_message_size=1 << 20)
-            )
-            hume.port = server.port
+            await nursery.start(hume._server.run)
             yield hume
             nursery.cancel_scope.cancel()
 
     @property
     def url(self) -> str:
-        return f"ws://127.0.0.1:{self.port}"
+        return f"ws://127.0.0.1:{self._server.port}"
 
     @property
     def open(self) -> int:
@@ -90,26 +94,60 @@ class FakeHume:
         """Accepted so far, over all sessions: what would be billed."""
         return sum(session.accepted_ms for session in self.sessions) / 1000
 
-    async def _answer(self, request: WebSocketRequest) -> None:
+    async def _answer(self, request: HttpRequest) -> HttpResponse | Misbehaviour | Upgrade:
         self.handshakes += 1
-        headers = dict(request.headers)
-        known = headers.get(b"x-hume-api-key", b"").decode() == self.key
-        if self.fault == "refuse" or request.path != PATH:
-            await request.reject(503 if self.fault == "refuse" else 404, body=b"{}")
-        elif not known or self.fault == "unauthorized":
-            await request.reject(401, body=json.dumps({"message": "Unauthorized"}).encode())
-        else:
-            session = FakeSession(self, await request.accept())
-            self.sessions.append(session)
-            with suppress(ConnectionClosed):
-                await session.run()
-            session.open = False
+        if self.fault == "refuse":
+            return HttpResponse(503, b'{"type":"error","code":"server_busy","message":"Try again later."}')
+        if request.header("x-hume-api-key") != self.key or self.fault == "unauthorized":
+            return HttpResponse(401, b'{"message":"Unauthorized"}')
+        if request.path == FILE_PATH and request.method == "POST":
+            return self._measure_file(request)
+        return Upgrade(self._session) if request.path == PATH else HttpResponse(404, b'{"code":"not_found"}')
+
+    async def _session(self, socket: ClientSocket) -> None:
+        session = FakeSession(self, socket)
+        self.sessions.append(session)
+        await session.run()
+        session.open = False
+
+    def _measure_file(self, request: HttpRequest) -> HttpResponse:
+        """The whole file as one utterance, measured every three seconds."""
+        head = f"Content-Type: {request.header('content-type')}\r\n\r\n".encode()
+        parts: dict[object, bytes] = {}
+        for part in message_from_bytes(head + request.body).walk():
+            payload = part.get_payload(decode=True)
+            if isinstance(payload, bytes):
+                parts[part.get_param("name", header="content-disposition")] = payload
+        try:
+            sound = soundfile.info(io.BytesIO(parts["file"]))
+        except (KeyError, soundfile.SoundFileError):
+            return HttpResponse(400, b'{"type":"error","code":"audio_decode_failed","message":"Not a WAV."}')
+        if (sound.samplerate, sound.channels, sound.subtype, sound.format) != (16000, 1, "PCM_16", "WAV"):
+            return HttpResponse(400, b'{"type":"error","code":"audio_decode_failed","message":"Another format."}')
+        duration_ms = round(1000 * sound.duration)
+        timer_ms = json.loads(parts.get("config", b"{}")).get("measurement_timer_ms", 3000)
+        measured = [
+            {
+                "measurement_id": number,
+                "utterance_id": 0,
+                "audio_start_ms": max(0, end_ms - WINDOW_MS),
+                "audio_end_ms": end_ms,
+                "trigger": "interval",
+                "expressions": [
+                    {"name": name, "probability": p} for name, p in self.hears(max(0, end_ms - timer_ms), end_ms)
+                ],
+                "voice_attributes": [],
+            }
+            for number, end_ms in enumerate(range(timer_ms, duration_ms + 1, timer_ms))
+        ]
+        body = {"received": {"audio_duration_ms": duration_ms}, "utterances": [], "measurements": measured}
+        return HttpResponse(200, json.dumps(body).encode(), (("Content-Type", "application/json"),))
 
 
 class FakeSession:
     """One connection."""
 
-    def __init__(self, hume: FakeHume, socket: WebSocketConnection) -> None:
+    def __init__(self, hume: FakeHume, socket: ClientSocket) -> None:
         self._hume, self._socket = hume, socket
         self.id = str(uuid4())
         self.open = True
@@ -127,10 +165,9 @@ class FakeSession:
         await self._stall()
         if self._hume.fault == "nonsense":
             for text in ("{", "[]", '{"type":7}', '{"type":"measurement.result","audio_end_ms":"x"}'):
-                await self._socket.send_message(text)
+                await self._socket.send(TextMessage(text))
         await self._say("session.created", session_id=self.id, audio=AUDIO, measurement_timer_ms=self.timer_ms)
-        while self.open:
-            message = await self._socket.get_message()
+        async for message in self._socket.messages():
             await self._stall()
             if isinstance(message, str):
                 await self._command(message)
@@ -179,7 +216,7 @@ class FakeSession:
     async def _fail(self, how: str) -> None:
         if how == "drop":
             self.open = False
-            await self._socket._stream.aclose()  # without a word, as networks do
+            await self._socket.reset()  # without a word, as networks do
             return
         if how == "internal_error":
             await self._say("error", code="internal_error", message="Internal error.", retryable=False)
@@ -233,10 +270,10 @@ class FakeSession:
         produced = {"utterances": self._utterances, "measurements": self._measurements}
         await self._say("session.closed", session_id=self.id, reason=reason, received=received, produced=produced)
         self.open = False
-        await self._socket.aclose(code)
+        await self._socket.close(code)
 
     async def _say(self, kind: str, **fields: Any) -> None:
-        await self._socket.send_message(json.dumps({"type": kind, **fields}))
+        await self._socket.send(TextMessage(json.dumps({"type": kind, **fields})))
 
 
 AUDIO: Final = {"type": "audio/pcm", "encoding": "s16le", "sample_rate": 16000, "channels": 1}
