@@ -1,0 +1,94 @@
+"""Asking another engine where ours is in doubt, beside the call and never in its way.
+
+While our own belief in anger is neither low nor high, the other engine's session is open and hears what the caller
+says; a few seconds after the last doubt it is closed again, because what it hears is billed. It is supervised like our
+own engine, says as little about its failures (`analyzer.degraded`, `.recovered`), and its readings go the same way.
+"""
+
+import trio
+
+from ..core.audio import Window
+from ..core.emotion import EmotionReading
+from ..core.opinion import Band, Opinions, anger_in
+from ..ports import Engine, Timeline
+from .aggregator import Incoming
+from .analyzer import Analyzer, Ear
+from .channels import Inbox, Outbox, WhenFull, open_channel
+from .supervision import RestartPolicy
+
+LINGER_S = 4.0
+"""How long it stays open after the last doubt: an answer takes three seconds of speech."""
+
+
+class SecondOpinion:
+    """One call's. `consider` hears every reading of our own engine; `run` does the asking."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        call_sid: str,
+        timeline: Timeline,
+        band: Band,
+        *,
+        patience_s: float,
+        policy: RestartPolicy | None = None,
+    ) -> None:
+        self.ear = Ear()
+        """What the decoder speaks into, beside our own engine's."""
+        self._band, self._opinions, self._name = band, Opinions(), engine.name
+        self._analyzer = Analyzer(
+            engine, call_sid, self.ear, timeline, patience_s=patience_s, policy=policy, says_failures=False
+        )
+        self._wanted = trio.Event()
+        self._wanted_until = 0.0
+        self._windows: Outbox[Window] | None = None
+        self._answered = trio.Event()
+        self._anger = 0.0
+
+    def consider(self, reading: EmotionReading, now: float) -> EmotionReading:
+        """A reading on its way to the aggregator: our own comes back as the second opinion leaves it."""
+        if reading.source == self._name:
+            self._opinions.take(reading, now)
+            self._anger = anger_in(reading)
+            self._answered.set()
+            self._answered = trio.Event()
+            return reading
+        if reading.source != "local":
+            return reading
+        if self._band.holds(reading):
+            self._wanted_until = now + LINGER_S
+            self._wanted.set()
+        if self._windows is not None:
+            speech_ms = reading.speech_ms if reading.speech_ms is not None else reading.end_ms - reading.start_ms
+            self._windows.offer(Window(reading.start_ms, reading.end_ms, speech_ms, 0, reading.heard_at))
+        return self._opinions.moved(reading, now)
+
+    async def run(self, readings: Outbox[Incoming]) -> None:
+        """Ask whenever that is wanted, until cancelled."""
+        with readings:
+            while True:
+                await self._wanted.wait()
+                self._windows, windows = open_channel(Window, 2, WhenFull.DROP_OLDEST)
+                try:
+                    await self._ask(windows, readings)
+                finally:
+                    self._windows, self._wanted = None, trio.Event()
+
+    async def _ask(self, windows: Inbox[Window], readings: Outbox[Incoming]) -> None:
+        """One session, for as long as there is doubt."""
+        assert self._windows is not None
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._analyzer.run, windows, readings.clone())
+            with self._windows:
+                while (left_s := self._wanted_until - trio.current_time()) > 0:  # noqa: ASYNC110 - it moves on with every doubt
+                    await trio.sleep(left_s)
+
+    async def confirms(self, at_least: float, within_s: float) -> bool:
+        """Whether the second engine, too, hears anger by now or before long. True without one that is being asked, and
+        when it does not answer in time: our own belief stands."""
+        if self._windows is None:
+            return True
+        with trio.move_on_after(within_s):
+            await self._answered.wait()
+            return self._anger >= at_least
+        return True
