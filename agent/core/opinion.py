@@ -47,7 +47,7 @@ class Opinions:
         if weight <= 0.0 or reading.abstained is not None:
             return reading
         anger = _probability(_log_odds(reading.anger) + weight * self._shift)
-        return replace(reading, emotion=_strongest(reading, anger))
+        return replace(reading, emotion=_strongest(reading, anger), scores=_rescaled(reading.scores, anger))
 
 
 def anger_in(reading: EmotionReading) -> float:
@@ -69,6 +69,16 @@ def _strongest(reading: EmotionReading, anger: float) -> Emotion:
     label = max(others, key=lambda name: others[name], default="neutral")
     other = min(1.0, others.get(label, rest) * (1.0 - anger) / max(rest, _EDGE))
     return Emotion(named, anger) if anger >= other else Emotion(label, other)
+
+
+def _rescaled(scores: Mapping[str, float], anger: float) -> dict[str, float]:
+    """The same shares within anger and within the rest, with anger as likely as this."""
+    angry = sum(p for label, p in scores.items() if label in ANGER)
+    rest = sum(scores.values()) - angry
+    return {
+        label: p * (anger / max(angry, _EDGE) if label in ANGER else (1.0 - anger) / max(rest, _EDGE))
+        for label, p in scores.items()
+    }
 
 
 def _larger(scores: Mapping[str, float]) -> str:
