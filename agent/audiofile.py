@@ -35,7 +35,7 @@ def load_telephone(path: str | Path) -> bytes:
     path = Path(path)
     if not path.is_file():
         raise AudioUnreadable(f"There is no file {path.name}: check the path.")
-    encoded = _load_raw(path) if path.suffix.lower() in RAW_SUFFIXES else mulaw.encode(_load_linear(path))
+    encoded = _load_raw(path) if path.suffix.lower() in RAW_SUFFIXES else mulaw.encode(load_linear(path))
     if not encoded:
         raise AudioUnreadable(f"{path.name} holds no audio: record it again, or choose another file.")
     return encoded
@@ -50,7 +50,7 @@ def _load_raw(path: Path) -> bytes:
         raise _unopened(path, error) from error
 
 
-def _load_linear(path: Path) -> NDArray[np.int16]:
+def load_linear(path: Path) -> NDArray[np.int16]:
     try:
         with path.open("rb") as file, soundfile.SoundFile(file) as sound:
             if sound.frames > MAX_S * sound.samplerate:

@@ -78,6 +78,7 @@ def show(peaks: "Peaks", now: "Point", point: "Point", wanted: float) -> None:
         console.print("Leave the settings as they are: nothing tried does better.")
     else:
         console.print(f"\ngate = {point.gate:g}\nact_at = {point.act_at:g}")
+        console.print("A rule that names at_least itself keeps it: see rules.toml.")
 
 
 def shares(outcome: "Outcome") -> tuple[str, str]:

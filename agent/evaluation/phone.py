@@ -114,7 +114,7 @@ def _carried(samples: Sound, condition: Condition) -> Sound:
     """Through handset and band, without delay."""
     if condition.handset is None and not condition.band:
         return samples
-    padded = len(samples) + 1024  # what rings on does not come round to the beginning
+    padded = -(-(len(samples) + 1024) // 4096) * 4096  # what rings on does not come round to the beginning
     hz = np.fft.rfftfreq(padded, 1 / SAMPLE_RATE)
     response = np.ones(len(hz))
     if condition.handset is not None:
