@@ -1,0 +1,217 @@
+"""What `callmood doctor` looks at on this machine: a small function each, in the list at the end."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..settings import Settings
+
+Check = tuple[str, str]
+"""What was checked, and the command that mends it; empty: it is all right."""
+
+LOOK_S = 2.0
+EDIT = "${EDITOR:-vi} .env"
+EDIT_ALL = "${EDITOR:-vi} .env config/callmood.toml"
+SET_CLOCK = "sudo timedatectl set-ntp true"
+BUILT_AFTER = 1_750_000_000
+"""Seconds since the epoch. A clock before this is wrong: Callmood did not exist."""
+
+
+def offline(settings: "Settings") -> Iterator[Check]:
+    for check in CHECKS:
+        yield from check(settings)
+
+
+def ask(name: str) -> str:
+    """A command that asks for a value and keeps it where nobody else can read it."""
+    return f"(umask 077; read -rp '{name}=' value && echo \"{name}=$value\" >> .env)"
+
+
+def make_secret(name: str) -> str:
+    """A command that makes one up and keeps it."""
+    return f"(umask 077; echo {name}=$(python3 -c 'import secrets; print(secrets.token_urlsafe(24))') >> .env)"
+
+
+def mode_check(settings: "Settings") -> Iterator[Check]:
+    """The service would start with these settings."""
+    from ..errors import CallmoodError
+    from ..settings import check_built
+    from .serve import told_by
+
+    try:
+        check_built(settings)
+        yield f"attach mode {settings.attach}, engine {settings.engine}, profile {settings.profile}", ""
+    except CallmoodError as error:
+        yield str(error), EDIT
+    if settings.require_notice:
+        yield told_by(settings.attach), ""
+
+
+def key_shapes(settings: "Settings") -> Iterator[Check]:
+    """What is set looks like what it has to be. Values are never shown."""
+    from ..config_sources import ENVIRONMENT
+    from ..settings import Secret
+    from .questions import QUESTIONS
+
+    wrong = []
+    for question in QUESTIONS:
+        value = getattr(settings, ENVIRONMENT[question.name])
+        text = value.reveal() if isinstance(value, Secret) else str(value)
+        if text and question.name != "WEBHOOK_URL" and (why := question.why_not(text)):
+            wrong.append((why, ask(question.name)))
+    yield from wrong or [("keys and ids have the shape they should have", "")]
+
+
+def twilio_check(settings: "Settings") -> Iterator[Check]:
+    """We would believe Twilio, and nobody else: a request is signed and verified, then altered."""
+    from ..telephony.signature import SIGNATURE_HEADER, SignatureCheck, sign
+
+    if settings.attach == "listen":
+        return
+    token, origin = settings.twilio_auth_token.reveal(), settings.webhook_url.rstrip("/")
+    if not token:
+        yield "Twilio's requests cannot be checked", ask("TWILIO_AUTH_TOKEN")
+        return
+    path, form = "/voice/incoming", [("CallSid", "CA" + "0" * 32), ("From", "+15550100001")]
+    url = (origin or "https://calls.example.com") + path
+    headers = {"Host": "calls.example.com", SIGNATURE_HEADER: sign(token, url, form)}
+    check = SignatureCheck(token, origin or None)
+    good = check.verify(headers, path, "", form=form)
+    forged = check.verify(headers, path, "", form=[*form, ("Digits", "1")])
+    yield f"Twilio's signatures for {url} can be checked", "" if good and not forged else ask("WEBHOOK_URL")
+
+
+def address_check(settings: "Settings") -> Iterator[Check]:
+    from ..tunnel import public_enough
+
+    good = settings.webhook_url and public_enough(settings.webhook_url)
+    yield f"public address {settings.webhook_url or 'from each request'}", "" if good else ask("WEBHOOK_URL")
+
+
+def vapi_check(settings: "Settings") -> Iterator[Check]:
+    from ..errors import CallmoodError
+    from ..wiring import vapi_auth
+
+    if not settings.vapi_secret:
+        yield "Vapi's messages cannot be believed", make_secret("VAPI_SECRET")
+        return
+    try:
+        vapi_auth(settings)
+        yield f"Vapi's messages are believed (auth = {settings.vapi.auth})", ""
+    except CallmoodError as error:
+        yield str(error), "${EDITOR:-vi} config/callmood.toml"
+
+
+def own_secrets(settings: "Settings") -> Iterator[Check]:
+    yield "the token for pages and readings is fixed", "" if settings.token else make_secret("CALLMOOD_TOKEN")
+    if settings.llm_base_url:
+        yield "the gateway lets Vapi in", "" if settings.llm_key else make_secret("CALLMOOD_LLM_KEY")
+
+
+def secret_files(settings: "Settings") -> Iterator[Check]:
+    env = Path(".env")
+    if env.exists():
+        yield ".env is for your eyes only", "chmod 600 .env" if env.stat().st_mode & 0o077 else ""
+
+
+def fallback_check(settings: "Settings") -> Iterator[Check]:
+    good = settings.transfer_to or settings.vapi_sip_uri
+    yield "a caller can be sent on when we cannot serve", "" if good else ask("CALLMOOD_TRANSFER_TO")
+
+
+def ledger_check(settings: "Settings") -> Iterator[Check]:
+    """The ledger's folder can be written, or made."""
+    import os
+
+    folder = Path(settings.data).expanduser()
+    parent = next(p for p in (folder, *folder.resolve().parents) if p.exists())
+    good = parent.is_dir() and os.access(parent, os.W_OK)
+    yield f"ledger in {folder}", "" if good else f"mkdir -p {folder} && chmod u+w {folder}"
+
+
+def rules_check(settings: "Settings") -> Iterator[Check]:
+    """The rules that would be in force can be read: the user's, or the packaged ones."""
+    from ..errors import ConfigError
+    from ..rulefile import read, shipped
+
+    file = settings.rules_file if settings.rules_file is not None and settings.rules_file.exists() else None
+    try:
+        book = shipped(settings.act_at) if file is None else read(file, act_at=settings.act_at)
+        yield f"{len(book.rules)} rules from {file or 'the package'}", ""
+    except ConfigError as error:
+        yield f"rules: {error}", f"${{EDITOR:-vi}} {file} && callmood rules check {file}"
+
+
+def engine_check(settings: "Settings") -> Iterator[Check]:
+    """The local engine reads a second of silence without a complaint."""
+    import trio
+
+    from ..core.tracking import MoodTracker
+    from ..engines import local
+    from ..errors import CallmoodError
+    from ..offline import read_recording
+
+    async def listen() -> int:
+        return len([step async for step in read_recording(b"\xff" * 8000, local.LocalEngine(), MoodTracker(), 0.85)])
+
+    try:
+        if verify := getattr(local, "verify_model", None):
+            yield f"the model is the one it should be: {verify()}", ""
+        heard = trio.run(listen)
+        yield "the local engine hears nothing in a second of silence", "scripts/run" if heard else ""
+    except CallmoodError as error:
+        yield f"the local engine: {error}", "pip install --force-reinstall --no-deps callmood"
+
+
+def port_check(settings: "Settings") -> Iterator[Check]:
+    """Our port is free, or ours already."""
+    import socket
+
+    import trio
+
+    from .reaching import look_once
+
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", settings.port))
+            yield f"port {settings.port} is free", ""
+            return
+        except OSError:
+            pass
+    wrong, _ = trio.run(look_once, f"http://127.0.0.1:{settings.port}", LOOK_S)
+    taken = f"port {settings.port} is taken by another program"
+    free = f'(umask 077; echo "PORT={settings.port + 1}" >> .env)'
+    yield (taken, free) if wrong else (f"Callmood answers on port {settings.port}", "")
+
+
+def clock_check(settings: "Settings") -> Iterator[Check]:
+    yield "the clock is of this age (how exact: --online)", "" if time.time() > BUILT_AFTER else SET_CLOCK
+
+
+def ability_lines(settings: "Settings") -> Iterator[Check]:
+    """What the mode can really do, which is no matter of right or wrong."""
+    from .abilities import abilities
+
+    for ability in abilities(settings):
+        yield f"{settings.attach}: {ability}", ""
+
+
+CHECKS: tuple[Callable[["Settings"], Iterator[Check]], ...] = (
+    mode_check,
+    key_shapes,
+    twilio_check,
+    address_check,
+    vapi_check,
+    own_secrets,
+    secret_files,
+    fallback_check,
+    ledger_check,
+    rules_check,
+    engine_check,
+    port_check,
+    clock_check,
+    ability_lines,
+)
