@@ -39,13 +39,19 @@ ENVIRONMENT = {
     "VAPI_CONTROL_HOSTS": "vapi_control_hosts",
     "HUME_API_KEY": "hume_api_key",
     "HUME_BASE_URL": "hume_base_url",
+    "ORUK_API_KEY": "oruk_api_key",
+    "ORUK_BASE_URL": "oruk_base_url",
     "LLM_BASE_URL": "llm_base_url",
     "LLM_API_KEY": "llm_api_key",
     "LLM_MODEL": "llm_model",
 }
-_FILE_KEYS = frozenset(
-    f.name for f in fields(Settings) if f.name not in ENVIRONMENT.values() and f.name != "from_file"
-) | {"data", "engine", "profile", "max_calls"}
+_FOUND = ("from_file", "rules_file", "expressions_file")
+_FILE_KEYS = frozenset(f.name for f in fields(Settings) if f.name not in (*ENVIRONMENT.values(), *_FOUND)) | {
+    "data",
+    "engine",
+    "profile",
+    "max_calls",
+}
 _TYPES = get_type_hints(Settings)
 
 
@@ -59,6 +65,8 @@ def load(environ: Mapping[str, str] | None = None, *, folder: Path | None = None
     if file is not None:
         values |= dict(_from_file(file))
         values["from_file"] = file
+    beside = file.parent if file is not None else folder / "config"
+    values["rules_file"], values["expressions_file"] = beside / "rules.toml", beside / "expressions.toml"
     values |= dict(_from_environment(environ))
     if "attach" not in values:
         values["attach"] = "tap" if values.get("vapi_api_key") else "bridge"

@@ -56,6 +56,22 @@ class AssistantRefused(CallmoodError):
     """The assistant's platform understood, and will not. Not worth trying again."""
 
 
+class CarrierUnavailable(CallmoodError):
+    """The carrier's API does not answer. Worth trying again, after `retry_after` seconds where it said so."""
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class CarrierRefused(CallmoodError):
+    """The carrier's API understood, and will not: credentials, a wrong value. Not worth trying again."""
+
+
+class TunnelUnavailable(CallmoodError):
+    """The tunnel from the public network to this machine does not come up, or has gone."""
+
+
 class LedgerUnavailable(CallmoodError):
     """The ledger cannot be written or read now."""
 

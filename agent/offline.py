@@ -10,11 +10,12 @@ from .core import mulaw
 from .core.audio import SAMPLES_PER_MS, PcmChunk
 from .core.context import ContextUpdate
 from .core.emotion import EmotionReading, Gated, Mood
-from .core.rules import InterruptRule, Rules
+from .core.rules import Rules
 from .core.speech import SpeechGate
 from .core.tracking import MoodTracker
 from .core.windowing import Windower
 from .ports import Engine
+from .rulefile import shipped
 
 CHUNK_MS = 100
 
@@ -32,7 +33,7 @@ class Step:
 
 async def read_recording(payload: bytes, engine: Engine, tracker: MoodTracker, act_at: float) -> AsyncIterator[Step]:
     """The readings of a recording (mu-law, 8 kHz, one channel), in order."""
-    gate, windower, rules = SpeechGate(), Windower(), Rules(InterruptRule(at_least=act_at))
+    gate, windower, rules = SpeechGate(), Windower(), Rules(shipped(act_at))
     step = CHUNK_MS * SAMPLES_PER_MS
     async with engine.open("recording") as session:
         for start in range(0, len(payload), step):
@@ -40,9 +41,10 @@ async def read_recording(payload: bytes, engine: Engine, tracker: MoodTracker, a
             chunk = PcmChunk(samples, start // SAMPLES_PER_MS, (start + len(samples)) / SAMPLES_PER_MS / 1000)
             session.hear(chunk)
             for window in windower.push(chunk, gate.push(chunk)):
-                if window.speech_ms:
-                    reading = await session.read(window)
+                reading = await session.read(window) if window.speech_ms else None
+                if reading is not None:
                     now = window.end_ms / 1000
                     refused = tracker.take(reading, now)
                     mood = tracker.mood(now)
-                    yield Step(reading, refused, mood, rules.decide(mood, now, assistant_speaking=False))
+                    decision = rules.decide(mood, now, assistant_speaking=False)
+                    yield Step(reading, refused, mood, decision.update if decision else None)

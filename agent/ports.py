@@ -4,11 +4,12 @@ Opening returns an async context manager, so that a connection lives and dies wi
 its caller's patience: functions take no timeout argument, callers write `trio.move_on_after`.
 """
 
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from .core.audio import Gap, PcmChunk, Window
-from .core.context import ContextUpdate
+from .core.context import ContextUpdate, CutOff
 from .core.emotion import EmotionReading
 
 
@@ -18,8 +19,17 @@ class EngineSession(Protocol):
     def hear(self, sound: PcmChunk | Gap) -> None:
         """Take the next sound: every chunk and gap in order, silence included. Never waits."""
 
-    async def read(self, window: Window) -> EmotionReading:
-        """The newest belief, no older than the window. Raises EngineUnavailable or EngineRefused."""
+    async def read(self, window: Window) -> EmotionReading | None:
+        """The newest belief, no older than the window; None while an engine that answers in its own time has nothing
+        new to say. Raises EngineUnavailable or EngineRefused."""
+
+
+@runtime_checkable
+class Forgetful(Protocol):
+    """What holds something of the caller's, and can be told to throw it away: a session of an engine, where it can."""
+
+    def forget(self) -> None:
+        """Overwrite it. Never waits, never fails; nothing more will be asked of it."""
 
 
 class Engine(Protocol):
@@ -37,10 +47,11 @@ class AssistantSession(Protocol):
     """
 
     async def tell(self, update: ContextUpdate) -> None:
-        """Put the note before the model, silently."""
+        """Put the update's text before the model, silently."""
 
-    async def cut_off(self, sentence: str) -> None:
-        """Stop the assistant's present speech and have it say this instead."""
+    async def cut_off(self, sentence: str) -> CutOff | None:
+        """Stop the assistant's present speech and have it say this instead. What the caller has heard of it, where the
+        session knows."""
 
 
 class Assistant(Protocol):
@@ -71,6 +82,36 @@ class Line(Protocol):
 
     def hang_up(self, code: int, reason: str) -> None:
         """Have it closed with this WebSocket code, soon. Never waits; harmless when it is closed already."""
+
+
+class Relay(Protocol):
+    """Carries a call's audio both ways between its line and the assistant, where we are the media path. It outlives the
+    call's tree; nothing here but `play` waits."""
+
+    @property
+    def speaking(self) -> bool:
+        """There is something of the assistant's that the caller has yet to hear."""
+
+    def heard_ms(self) -> int | None:
+        """How much of the assistant's present turn the caller has heard; None while there is none."""
+
+    def turn(self, *, started: bool) -> None:
+        """The assistant's platform says that a turn of its speech began or ended."""
+
+    def assistant_ended(self) -> None:
+        """The assistant's platform says that the call is over there."""
+
+    async def play(self, stream_sid: str, send: Callable[[str], Awaitable[None]]) -> None:
+        """Give a line the assistant's voice, as messages of the carrier's, until cancelled."""
+
+    def played(self, mark: str) -> None:
+        """The line says that everything sent before this mark has been heard."""
+
+    def line_ended(self) -> None:
+        """The line that counted is gone, and no other is on its way."""
+
+    def end(self, code: int, reason: str) -> None:
+        """Have line and relay closed, soon."""
 
 
 class Ledger(Protocol):

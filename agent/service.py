@@ -19,10 +19,13 @@ import trio
 from . import http, wiring
 from .calls.directory import CallDirectory, open_directory
 from .calls.history import History
+from .calls.policy import policy
 from .calls.recovery import record_crashed
 from .errors import ConfigError
 from .ingress.door import Door, serve_door
 from .ingress.media import MediaLines
+from .ingress.relay import Relay
+from .rulefile import RuleFile
 from .settings import Settings, check_built
 from .telephony.twiml import Fallback
 from .web.access import Access
@@ -30,6 +33,7 @@ from .web.app import create_app
 from .web.house import House
 from .web.metrics import Metrics
 from .web.server import Web
+from .web.vapi import UNPROVEN_LIMIT
 
 log = structlog.get_logger()
 
@@ -57,17 +61,23 @@ async def run_service(
 ) -> None:
     """Serve until `stop` is set, then drain. Raises ConfigError when these settings cannot be served."""
     check_built(settings)
-    if not settings.twilio_auth_token and not insecure:
+    if not settings.twilio_auth_token and not insecure and settings.attach != "listen":
         raise ConfigError("TWILIO_AUTH_TOKEN is not set: set it, or start with --insecure to accept unsigned requests")
+    rules = RuleFile(settings.rules_file, act_at=settings.act_at)
     stop = trio.Event() if stop is None else stop
     token = settings.token.reveal() or secrets.token_urlsafe(24)
     # A pool for each of Vapi's two sides: new calls that stall must not keep notes to live ones waiting. A call has at
     # most a note and an interruption under way.
-    control, calls = http.client(connections=2 * settings.max_calls), http.client()
-    async with wiring.ledger(settings) as ledger, control, calls:
-        vapi = wiring.vapi(settings, control)
+    control, calls, twilio = http.client(connections=2 * settings.max_calls), http.client(), http.client()
+    models = http.client(connections=settings.max_calls)  # a call asks for one answer at a time
+    async with wiring.ledger(settings) as ledger, control, calls, twilio, models:
+        vapi, rest = wiring.vapi(settings, control), wiring.twilio_rest(settings, twilio)
+        relays: dict[str, Relay] = {}
+        engine, second = wiring.engine(settings), wiring.second_engine(settings)
+        assistant = wiring.assistant(vapi, relays)
+        shared = policy(settings, book=rules.current, transfers=wiring.transfers(settings, rest, vapi))
         async with (
-            open_directory(wiring.engine(settings), vapi, ledger, settings) as directory,
+            open_directory(engine, assistant, ledger, settings, shared, second) as directory,
             trio.open_nursery() as server,
         ):
             history = History(await ledger.milestones())
@@ -80,14 +90,18 @@ async def run_service(
                 history=history,
                 ledger=ledger,
                 vapi=vapi,
+                vapi_auth=wiring.vapi_auth(settings),
+                unproven=trio.CapacityLimiter(UNPROVEN_LIMIT),
+                llm=wiring.llm(settings, models),
                 signature=wiring.signature(settings),
                 access=Access(token, settings.webhook_url),
                 metrics=Metrics(directory),
-                mode=wiring.mode(settings, calls, vapi, directory, server, fallback),
+                mode=wiring.mode(settings, calls, vapi, directory, server, fallback, rest, relays),
                 fallback=fallback,
             )
             directory.broadcast.listen(house.history.note)
             directory.broadcast.listen(house.metrics.note)
+            server.start_soon(rules.watch, house.metrics.rules_reloaded)
             async with serving(house, host, server) as port:
                 task_status.started(Ready(f"http://{bracketed(host)}:{port}", token, directory))
                 await stop.wait()

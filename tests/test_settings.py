@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from agent.config_sources import load, read_dotenv
 from agent.errors import ConfigError
-from agent.settings import EngineSettings, Secret, Settings, VapiSettings, check_built, checked
+from agent.settings import PROFILES, EngineSettings, HumeSettings, Secret, Settings, check_built, checked
 
 PACKAGED = Path(__file__).parents[1] / "config" / "callmood.toml"
 
@@ -59,6 +59,11 @@ KEYS: dict[str, object] = {
     "min_samples": 3,
     "act_at": 0.85,
     "update_every_s": 0.5,
+    "interrupts_per_call": 6,
+    "notes_per_call": 200,
+    "transfers_per_minute": 30,
+    "analyse_after_transfer": False,
+    "transfer_patience_s": 5.0,
     "buffer_cap": 50,
     "buffer_keep": 30,
     "session_ttl_s": 300,
@@ -149,7 +154,7 @@ def test_every_key_of_the_interface_is_accepted_and_has_its_promised_default(tmp
 
 def plain(value: Any) -> object:
     """A setting as TOML would hold it."""
-    if isinstance(value, EngineSettings | VapiSettings):
+    if is_dataclass(value) and not isinstance(value, type):
         pairs = {item.name: getattr(value, item.name) for item in fields(value)}
         return {name: own for name, own in pairs.items() if own is not None}
     return list(value) if isinstance(value, tuple) else value
@@ -294,6 +299,11 @@ def test_a_value_of_the_wrong_type_stops_the_start(tmp_path: Path, toml: str, na
         ("gate = -0.1", "gate"),
         ("gate = nan", "gate"),
         ("act_at = 85", "act_at"),
+        ("interrupts_per_call = -1", "interrupts_per_call"),
+        ("notes_per_call = 1.5", "notes_per_call"),
+        ("transfers_per_minute = 1000000", "transfers_per_minute"),
+        ("transfer_patience_s = 0", "transfer_patience_s"),
+        ("rules_file = 'x'", "rules_file"),
         ("window_s = 0", "window_s"),
         ("window_s = -1", "window_s"),
         ("window_s = inf", "window_s"),
@@ -375,7 +385,7 @@ def test_whatever_a_variable_holds_it_is_accepted_or_named(name: str, text: str)
 
 def test_a_table_that_sets_one_thing_leaves_the_others_at_their_defaults(tmp_path: Path) -> None:
     settings = from_file(tmp_path, "[hume]\nmin_samples = 2")
-    assert settings.hume == EngineSettings(window_s=10.0, min_samples=2)
+    assert settings.hume == HumeSettings(window_s=10.0, min_samples=2)
 
 
 def test_an_engine_without_a_table_of_its_own_uses_the_general_settings() -> None:
@@ -417,10 +427,10 @@ def test_a_start_that_is_refused_shows_no_secret(tmp_path: Path, name: str) -> N
     [
         ({"redis_url": "redis://x"}, "REDIS_URL"),
         ({"attach": "tap"}, "VAPI_API_KEY"),
-        ({"attach": "listen"}, "CALLMOOD_ATTACH"),
-        ({"engine": "hume"}, "CALLMOOD_ENGINE"),
-        ({"profile": "off"}, "CALLMOOD_PROFILE"),
-        ({"require_notice": True}, "CALLMOOD_REQUIRE_NOTICE"),
+        ({"attach": "listen"}, "VAPI_SECRET"),
+        ({"engine": "hume"}, "HUME_API_KEY"),
+        ({"engine": "hybrid"}, "HUME_API_KEY"),
+        ({"engine": "oruk"}, "ORUK_API_KEY"),
     ],
 )
 def test_a_service_that_would_not_do_what_is_asked_of_it_does_not_start(changed: dict[str, Any], named: str) -> None:
@@ -428,3 +438,27 @@ def test_a_service_that_would_not_do_what_is_asked_of_it_does_not_start(changed:
     asked = checked(replace(Settings(), **changed))
     with pytest.raises(ConfigError, match=named):
         check_built(asked)
+
+
+def test_every_profile_and_the_notice_are_built() -> None:
+    for profile in PROFILES:
+        check_built(checked(Settings(profile=profile, require_notice=True)))
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ('text = " "', "text"),
+        ('opt_out = "press {digit}"', "opt_out"),
+        ('opt_out_key = "12"', "opt_out_key"),
+        ('opt_out_key = "A"', "opt_out_key"),
+        ('voice = "<Say>"', "voice"),
+        ('language = "de DE"', "language"),
+        ('txt = "x"', "txt"),
+    ],
+)
+def test_a_notice_that_twilio_could_not_say_is_named(tmp_path: Path, line: str, named: str) -> None:
+    file = tmp_path / "callmood.toml"
+    file.write_text(f"[notice]\n{line}\n", "utf-8")
+    with pytest.raises(ConfigError, match=rf"notice\] {named}|{named} is not a setting of \[notice\]"):
+        load({}, folder=tmp_path, file=file)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from math import inf
+from typing import Protocol
 
 import structlog
 import trio
@@ -16,12 +17,22 @@ import trio
 from ..core.audio import Gap, PcmChunk, Window
 from ..core.emotion import FAILED, EmotionReading
 from ..errors import EngineRefused, EngineUnavailable, alone
-from ..ports import Engine, EngineSession, Timeline
-from .aggregator import Heard
+from ..ports import Engine, EngineSession, Forgetful, Timeline
+from .aggregator import Heard, Incoming
 from .channels import Inbox, Outbox
 from .supervision import RestartPolicy, keep_running
 
 log = structlog.get_logger()
+
+
+class UnderWay(Protocol):
+    """Who wants to know whether a reading is being made."""
+
+    def reading_begins(self) -> None:
+        """A window is being judged."""
+
+    def reading_ends(self, _: object = None) -> None:
+        """Its reading has been folded in; or there will be none."""
 
 
 class Ear:
@@ -39,6 +50,12 @@ class Ear:
         except Exception as fault:  # an engine is a plug-in: whatever it raises is its outage, not our bug
             self._session, self._fault = None, fault
 
+    def forget(self) -> None:
+        """Nobody listens any more: what the session holds of the caller is overwritten, and it hears nothing more."""
+        session, self._session = self._session, None
+        if isinstance(session, Forgetful):
+            session.forget()
+
     @contextmanager
     def lent_to(self, session: EngineSession) -> Iterator[None]:
         self._session, self._fault = session, None
@@ -51,6 +68,22 @@ class Ear:
         """Raise what the session raised while hearing."""
         if self._fault is not None:
             raise self._fault
+
+
+class Ears(Ear):
+    """The same for two engines: what the first hears, the second hears as well."""
+
+    def __init__(self, second: Ear) -> None:
+        super().__init__()
+        self._second = second
+
+    def hear(self, sound: PcmChunk | Gap) -> None:
+        super().hear(sound)
+        self._second.hear(sound)
+
+    def forget(self) -> None:
+        super().forget()
+        self._second.forget()
 
 
 def as_engine_error(fault: Exception) -> EngineUnavailable | EngineRefused:
@@ -74,12 +107,17 @@ class Analyzer:
         *,
         patience_s: float,
         policy: RestartPolicy | None = None,
+        under_way: UnderWay | None = None,
+        says_failures: bool = True,
     ) -> None:
+        """`says_failures`: a window that could not be read is a reading too, one that says so."""
         self._engine, self._call_sid, self._ear, self._timeline = engine, call_sid, ear, timeline
         self._patience_s, self._policy = patience_s, policy
-        self._degraded = False
+        self._degraded, self._says_failures = False, says_failures
+        self._begins = under_way.reading_begins if under_way else lambda: None
+        self._ends = under_way.reading_ends if under_way else None
 
-    async def run(self, windows: Inbox[Window], readings: Outbox[Heard]) -> None:
+    async def run(self, windows: Inbox[Window], readings: Outbox[Incoming]) -> None:
         """Analyse until the windows end, through every outage of the engine."""
         with readings:
             await keep_running(
@@ -91,7 +129,7 @@ class Analyzer:
                 policy=self._policy,
             )
 
-    async def _attempt(self, windows: Inbox[Window], readings: Outbox[Heard]) -> None:
+    async def _attempt(self, windows: Inbox[Window], readings: Outbox[Incoming]) -> None:
         """One session of the engine's, from opening to closing, each within its patience."""
         heard_all, opened = False, False
         bug: Exception | None = None
@@ -117,33 +155,43 @@ class Analyzer:
         if not heard_all:
             raise EngineUnavailable(f"it did not {'close' if opened else 'open'} in time")
 
-    async def _read_all(self, session: EngineSession, windows: Inbox[Window], readings: Outbox[Heard]) -> None:
+    async def _read_all(self, session: EngineSession, windows: Inbox[Window], readings: Outbox[Incoming]) -> None:
         with self._ear.lent_to(session):
             async for window in windows:
+                self._begins()
                 try:
                     reading = await self._read(session, window)
                 except (EngineUnavailable, EngineRefused):
-                    await readings.send(Heard(failed(window)))
+                    await self._tell(self._failed(window), readings)
                     raise
-                await readings.send(Heard(reading))
+                await self._tell(reading, readings)
 
-    async def _read(self, session: EngineSession, window: Window) -> EmotionReading:
+    async def _tell(self, reading: EmotionReading | None, readings: Outbox[Incoming]) -> None:
+        if reading is not None:
+            await readings.send(Heard(reading, self._ends))
+        elif self._ends is not None:
+            self._ends()
+
+    async def _read(self, session: EngineSession, window: Window) -> EmotionReading | None:
         with trio.move_on_after(self._patience_s):
             try:
                 self._ear.check()
                 reading = await session.read(window)
             except Exception as fault:
                 raise as_engine_error(fault) from fault
-            if self._degraded:
+            if self._degraded and reading is not None:
                 self._degraded = False
                 self._timeline.record("analyzer.recovered", engine=self._engine.name, reason="it answers again")
             return reading
         self._degrade("slow")
-        return failed(window)
+        return self._failed(window)
 
-    async def _without_engine(self, windows: Inbox[Window], readings: Outbox[Heard]) -> None:
+    async def _without_engine(self, windows: Inbox[Window], readings: Outbox[Incoming]) -> None:
         async for window in windows:
-            await readings.send(Heard(failed(window)))
+            await self._tell(self._failed(window), readings)
+
+    def _failed(self, window: Window) -> EmotionReading | None:
+        return failed(window) if self._says_failures else None
 
     def _note(self, outage: Exception) -> None:
         self._degrade(f"{'refused' if isinstance(outage, EngineRefused) else 'unavailable'}: {outage}")

@@ -6,6 +6,7 @@ matters, the new item takes the old one's place. Nothing is unbounded, and nothi
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum
 from types import TracebackType
 from typing import Generic, TypeVar
@@ -56,6 +57,12 @@ class Outbox(Generic[T]):
             elif self._merge is not None:
                 item = self._merge(item, oldest)
             self._send.send_nowait(item)
+
+    def discard(self) -> None:
+        """Throw away what waits: it is not to be known any more. None of it counts as dropped."""
+        with suppress(trio.WouldBlock, trio.EndOfChannel, trio.ClosedResourceError):
+            while True:
+                self._receive.receive_nowait()
 
     @property
     def waiting(self) -> int:

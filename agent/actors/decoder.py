@@ -1,38 +1,55 @@
 """frames -> windows. Owns mu-law table and windows; feeds every sound to the ear; stops what holds no speech."""
 
 from collections.abc import Callable
+from typing import Protocol
 
 from ..core.assembly import Assembler
-from ..core.audio import Block, Gap, Window
+from ..core.audio import Block, Gap, PcmChunk, Window
 from ..core.speech import SpeechGate
 from ..core.windowing import Windower
 from ..ports import Timeline
-from .analyzer import Ear
 from .channels import Inbox, Outbox
 
 
-async def decode(
-    frames: Inbox[Block],
-    windows: Outbox[Window],
-    *,
-    ear: Ear,
-    timeline: Timeline,
-    dropped: Callable[[], int],
-) -> None:
-    """Decode until the frames end. `dropped` counts the blocks thrown away in front of us, each of which is a gap."""
-    assembler, gate, windower = Assembler(), SpeechGate(), Windower()
-    explained = 0
-    with windows:
-        async for block in frames:
-            missing: dict[str, int] = {}
-            for sound in assembler.push(block, dropped=dropped() > explained):
-                if isinstance(sound, Gap) and sound.cause != "pause":
-                    missing[sound.cause] = missing.get(sound.cause, 0) + sound.ms
-                ear.hear(sound)
-                for window in windower.push(sound, gate.push(sound)):
-                    if window.speech_ms:
-                        windows.offer(window)
-            if "dropped" in missing:
-                explained = dropped()
-            for cause, ms in missing.items():
-                timeline.record("audio.gap", ms=ms, cause=cause)
+class Ear(Protocol):
+    """Whatever wants to hear every sound."""
+
+    def hear(self, sound: PcmChunk | Gap) -> None:
+        """Take the next one. Never waits, never fails."""
+
+
+class Decoder:
+    """One call's."""
+
+    def __init__(self, ear: Ear, timeline: Timeline, *, listening: Callable[[], bool] = lambda: True) -> None:
+        self._ear, self._timeline, self._listening = ear, timeline, listening
+        self._assembler, self._gate, self._windower = Assembler(), SpeechGate(), Windower()
+        self._explained = 0
+
+    async def run(self, frames: Inbox[Block], windows: Outbox[Window], *, dropped: Callable[[], int]) -> None:
+        """Decode until the frames end. `dropped` counts the blocks thrown away in front of us, each of which is a gap.
+        A block that was on its way when listening stopped is not looked at."""
+        with windows:
+            async for block in frames:
+                if self._listening():
+                    self._decode(block, windows, dropped())
+                del block  # or the last one would stay here as long as no other comes
+
+    def _decode(self, block: Block, windows: Outbox[Window], dropped: int) -> None:
+        missing: dict[str, int] = {}
+        for sound in self._assembler.push(block, dropped=dropped > self._explained):
+            if isinstance(sound, Gap) and sound.cause != "pause":
+                missing[sound.cause] = missing.get(sound.cause, 0) + sound.ms
+            self._ear.hear(sound)
+            for window in self._windower.push(sound, self._gate.push(sound)):
+                if window.speech_ms:
+                    windows.offer(window)
+        if "dropped" in missing:
+            self._explained = dropped
+        for cause, ms in missing.items():
+            self._timeline.record("audio.gap", ms=ms, cause=cause)
+
+    def forget(self) -> None:
+        """Overwrite what is kept of the sound, and forget where speech was."""
+        self._gate.forget()
+        self._windower = Windower()

@@ -1,12 +1,14 @@
 """updates -> assistant; always the latest. The assistant's platform may be slow, wrong or gone: the call goes on.
 
 The note and the interruption travel side by side. A note that failed is tried again with backoff until a newer one
-takes its place. An interruption is never tried again: a late one cuts off the wrong sentence.
+takes its place. An interruption is never tried again: a late one cuts off the wrong sentence. Right before it is sent,
+an update loses what has become pointless or is not to be said any more.
 """
 
 import random
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
+from dataclasses import replace
 from functools import partial
 
 import structlog
@@ -39,9 +41,17 @@ class Publisher:
         *,
         patience_s: float,
         heard_ms: Callable[[], int | None],
+        may_tell: Callable[[], bool] = lambda: True,
+        told_otherwise: Callable[[], bool] = lambda: False,
+        while_listening: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
+        """`heard_ms` of the assistant's present turn, None while it is silent; `may_tell`: moods may still be acted on;
+        `told_otherwise`: the model learns of moods another way, and needs no notes; `while_listening`: a block that is
+        broken off when moods may not be acted on any more."""
         self._assistant, self._call_sid, self._timeline = assistant, call_sid, timeline
         self._patience_s, self._heard_ms = patience_s, heard_ms
+        self._may_tell, self._told_otherwise = may_tell, told_otherwise
+        self._while_listening = while_listening
         self._pending: ContextUpdate | None = None
 
     async def run(self, updates: Inbox[ContextUpdate]) -> None:
@@ -68,7 +78,8 @@ class Publisher:
     async def _without_assistant(self, updates: Inbox[ContextUpdate]) -> None:
         """Keep the latest for when there is one again."""
         async for update in updates:
-            self._pending = without_interruption(update)
+            latest = update if self._pending is None else update.replacing(self._pending)
+            self._pending = latest.without_interruption()
 
     def _note(self, outage: Exception) -> None:
         self._failed(str(outage), will_retry=isinstance(outage, AssistantUnavailable))
@@ -86,19 +97,18 @@ class Publisher:
                 self._failed(str(trouble), will_retry=will_retry)
             if not will_retry:
                 return
-            update = without_interruption(update)
+            update = update.without_interruption()
             try:
                 with trio.move_on_after(backoff(failures, trouble)):
                     while True:  # newer ones take its place, and wait as long: the platform is down for them too
-                        update = without_interruption(await updates.receive())
+                        update = (await updates.receive()).replacing(update).without_interruption()
             except trio.EndOfChannel:
                 # The call is wrapping up: one last try with what is left of its grace.
                 await self._say_and_tell(session, update)
                 return
 
     async def _say_and_tell(self, session: AssistantSession, update: ContextUpdate) -> Exception | None:
-        if update.say is not None and self._heard_ms() is None:
-            update = without_interruption(update)  # it has stopped speaking by itself
+        update = self._as_things_are(update)
         trouble: list[Exception] = []
 
         async def tell() -> None:
@@ -106,14 +116,25 @@ class Publisher:
                 trouble.append(failure)
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(tell)
+            if update.text:
+                nursery.start_soon(tell)
             if update.say is not None:  # this runs first: the caller is waiting for it
-                await self._interrupt(session, update.say)
+                await self._interrupt(session, update, update.say)
         return trouble[0] if trouble else None
+
+    def _as_things_are(self, update: ContextUpdate) -> ContextUpdate:
+        """What of it is to be said now."""
+        may_tell = self._may_tell()
+        if not may_tell or self._told_otherwise():
+            update = replace(update, note="")
+        if self._heard_ms() is None or not (may_tell or update.reason == "operator"):
+            update = update.without_interruption()  # it has stopped speaking by itself, or nobody wants it any more
+        return update
 
     async def _tell(self, session: AssistantSession, update: ContextUpdate) -> Exception | None:
         sent_at = trio.current_time()
-        with trio.move_on_after(self._patience_s):
+        of_a_mood = bool(update.note)
+        with trio.move_on_after(self._patience_s), self._while_listening() if of_a_mood else nullcontext():
             try:
                 await session.tell(update)
             except Exception as fault:
@@ -128,17 +149,23 @@ class Publisher:
                 via="control",
             )
             return None
+        if of_a_mood and not self._may_tell():  # it was broken off: an operator's words are still to be told
+            return await self._tell(session, replace(update, note="")) if update.words else None
         return AssistantUnavailable("it did not answer in time")
 
-    async def _interrupt(self, session: AssistantSession, sentence: str) -> None:
+    async def _interrupt(self, session: AssistantSession, update: ContextUpdate, sentence: str) -> None:
         heard_ms = self._heard_ms()
-        with trio.move_on_after(self._patience_s) as patience:
+        within = nullcontext if update.reason == "operator" else self._while_listening
+        with trio.move_on_after(self._patience_s) as patience, within():
             try:
-                await session.cut_off(sentence)
+                cut = await session.cut_off(sentence)
             except Exception as fault:
                 self._failed(f"interruption: {as_assistant_error(fault)}", will_retry=False)
                 return
-            self._timeline.record("tts.cancelled", reason="emotion_escalation", heardMs=heard_ms)
+            if cut is not None and cut.heard_ms is not None:
+                heard_ms = cut.heard_ms
+            unheard = {} if cut is None or cut.unheard is None else {"unheardText": cut.unheard}
+            self._timeline.record("tts.cancelled", reason=update.reason, heardMs=heard_ms, **unheard)
         if patience.cancelled_caught:
             self._failed("interruption: it did not answer in time", will_retry=False)
 
@@ -152,10 +179,6 @@ def as_assistant_error(fault: Exception) -> AssistantUnavailable | AssistantRefu
         return fault
     log.error("assistant.failed", exc_info=fault)
     return AssistantUnavailable(f"it failed with {type(fault).__name__}")
-
-
-def without_interruption(update: ContextUpdate) -> ContextUpdate:
-    return ContextUpdate(update.mood, update.note)
 
 
 def backoff(failures: int, trouble: Exception) -> float:

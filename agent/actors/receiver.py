@@ -1,6 +1,7 @@
 """line -> frames. Never waits for anything but its line, and notices when that has gone quiet."""
 
 from collections.abc import Callable
+from math import inf
 
 import trio
 
@@ -17,25 +18,38 @@ async def receive(
     connect_within_s: float,
     line_quiet_s: float,
     ended: Callable[[Outcome], None],
+    heard_at: Callable[[], float] = lambda: -inf,
+    awaited: Callable[[], bool] = lambda: True,
 ) -> None:
     """Pass blocks on until the line ends, stays away, or goes quiet; `ended` hears of the two latter.
 
     A carrier sends frames through silence too, so that no frame at all for `line_quiet_s` is a dead line: behind
-    tunnels neither a close frame nor a FIN need ever arrive.
+    tunnels neither a close frame nor a FIN need ever arrive. `heard_at` is when the line's last frame came, where that
+    is known: while nobody may listen, frames come and blocks do not. Where audio is not `awaited` at all, that there is
+    none says nothing.
     """
     with frames:
         with trio.move_on_after(connect_within_s):
             await connected.wait()
         if not connected.is_set():
-            ended(Outcome.EXPIRED)
-            return
+            if awaited():
+                ended(Outcome.EXPIRED)
+                return
+            await connected.wait()
+        last_at = trio.current_time()
         while True:
-            with trio.move_on_after(line_quiet_s) as quiet:
+            quiet_at = max(last_at, heard_at()) + line_quiet_s
+            with trio.CancelScope(deadline=quiet_at) as quiet:
                 try:
                     block = await line.receive()
                 except trio.EndOfChannel:
                     return
-            if quiet.cancelled_caught:
+                frames.offer(block)
+                del block  # or the last one would stay here as long as no other comes
+                last_at = trio.current_time()
+            if quiet.cancelled_caught and heard_at() + line_quiet_s <= quiet_at:
+                if not awaited():
+                    last_at = trio.current_time()
+                    continue
                 ended(Outcome.QUIET)
                 return
-            frames.offer(block)

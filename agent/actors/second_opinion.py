@@ -5,11 +5,14 @@ says; a few seconds after the last doubt it is closed again, because what it hea
 own engine, says as little about its failures (`analyzer.degraded`, `.recovered`), and its readings go the same way.
 """
 
+from math import inf
+
 import trio
 
 from ..core.audio import Window
 from ..core.emotion import EmotionReading
 from ..core.opinion import Band, Opinions, anger_in
+from ..core.rules import Decision
 from ..ports import Engine, Timeline
 from .aggregator import Incoming
 from .analyzer import Analyzer, Ear
@@ -18,6 +21,8 @@ from .supervision import RestartPolicy
 
 LINGER_S = 4.0
 """How long it stays open after the last doubt: an answer takes three seconds of speech."""
+RECENT_S = 4.0
+"""An answer no older than this need not be waited for again."""
 
 
 class SecondOpinion:
@@ -42,8 +47,9 @@ class SecondOpinion:
         self._wanted = trio.Event()
         self._wanted_until = 0.0
         self._windows: Outbox[Window] | None = None
-        self._answered = trio.Event()
+        self._answered, self._answered_at = trio.Event(), -inf
         self._anger = 0.0
+        self._asking = trio.CancelScope()
 
     def consider(self, reading: EmotionReading, now: float) -> EmotionReading:
         """A reading on its way to the aggregator: our own comes back as the second opinion leaves it."""
@@ -51,7 +57,7 @@ class SecondOpinion:
             self._opinions.take(reading, now)
             self._anger = anger_in(reading)
             self._answered.set()
-            self._answered = trio.Event()
+            self._answered, self._answered_at = trio.Event(), now
             return reading
         if reading.source != "local":
             return reading
@@ -64,8 +70,8 @@ class SecondOpinion:
         return self._opinions.moved(reading, now)
 
     async def run(self, readings: Outbox[Incoming]) -> None:
-        """Ask whenever that is wanted, until cancelled."""
-        with readings:
+        """Ask whenever that is wanted, until closed."""
+        with readings, self._asking:
             while True:
                 await self._wanted.wait()
                 self._windows, windows = open_channel(Window, 2, WhenFull.DROP_OLDEST)
@@ -73,6 +79,10 @@ class SecondOpinion:
                     await self._ask(windows, readings)
                 finally:
                     self._windows, self._wanted = None, trio.Event()
+
+    def close(self) -> None:
+        """The call is over: nobody is asked any more."""
+        self._asking.cancel()
 
     async def _ask(self, windows: Inbox[Window], readings: Outbox[Incoming]) -> None:
         """One session, for as long as there is doubt."""
@@ -83,12 +93,11 @@ class SecondOpinion:
                 while (left_s := self._wanted_until - trio.current_time()) > 0:  # noqa: ASYNC110 - it moves on with every doubt
                     await trio.sleep(left_s)
 
-    async def confirms(self, at_least: float, within_s: float) -> bool:
-        """Whether the second engine, too, hears anger by now or before long. True without one that is being asked, and
-        when it does not answer in time: our own belief stands."""
-        if self._windows is None:
-            return True
-        with trio.move_on_after(within_s):
+    async def confirm(self, decision: Decision) -> bool:
+        """Whether the second engine hears anger, too. Waits for it while it is being asked; where it is not, our own
+        belief stands. How long is the caller's patience."""
+        if trio.current_time() - self._answered_at > RECENT_S:
+            if self._windows is None:
+                return True
             await self._answered.wait()
-            return self._anger >= at_least
-        return True
+        return self._anger >= self._band.low

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import Any
 
-from ..core.context import ContextUpdate
+from ..core.context import ContextUpdate, CutOff
 from ..errors import AssistantRefused, AssistantUnavailable, CallGone, CallmoodError
 from ..http import httpx
 
@@ -18,6 +18,10 @@ _VAPI_HOST = re.compile(r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+vapi\.ai", re.ASCII)
 
 _GONE = frozenset({404, 410})
 """Statuses of a control address whose call is over; nothing is documented, so anything that says so counts."""
+
+
+OVER = ""
+"""In the place of an address whose call is over."""
 
 
 class BadControlUrl(CallmoodError):
@@ -32,16 +36,16 @@ def checked_control_url(text: str, extra_hosts: Collection[str] = ()) -> str:
     try:
         url = httpx.URL(text)
     except (httpx.InvalidURL, TypeError, ValueError):
-        raise BadControlUrl("the control address is not an address") from None
+        raise BadControlUrl("what Vapi names as an address of this call is none") from None
     host = f"[{url.host}]" if ":" in url.host else url.host
     port = url.port or (443 if url.scheme == "https" else 80)
     named = not {url.host, host, f"{host}:{port}"}.isdisjoint(extra_hosts)
     if url.userinfo or url.scheme not in ("https", "http"):
-        raise BadControlUrl("the control address is not a plain https address")
+        raise BadControlUrl("Vapi's address of this call is not a plain https or wss address")
     if named:
         return str(url)
     if url.scheme != "https" or url.port not in (None, 443) or not _VAPI_HOST.fullmatch(url.host):
-        raise BadControlUrl("the control address is not https on vapi.ai: name its host in VAPI_CONTROL_HOSTS")
+        raise BadControlUrl("Vapi's address of this call is not https or wss on vapi.ai: name it in VAPI_CONTROL_HOSTS")
     return str(url)
 
 
@@ -80,6 +84,11 @@ class VapiControl:
         """Remember where a live call is controlled. Raises BadControlUrl. Forgotten when its session closes."""
         self._addresses[call_sid] = checked_control_url(control_url, self._extra_hosts)
 
+    def ended(self, call_sid: str) -> None:
+        """Vapi says that its call is over: nothing more goes there, unless another address is attached."""
+        if call_sid in self._addresses:
+            self._addresses[call_sid] = OVER
+
     @asynccontextmanager
     async def open(self, call_sid: str) -> AsyncIterator["VapiSession"]:
         try:
@@ -92,6 +101,8 @@ class VapiControl:
         address = self._addresses.get(call_sid)
         if address is None:
             raise AssistantUnavailable("Vapi has not sent this call's control address")
+        if address == OVER:
+            raise CallGone("the call at Vapi is over")
         try:
             await self._post(address, message)
         except CallGone:
@@ -120,10 +131,11 @@ class VapiSession:
         self._control, self._call_sid = control, call_sid
 
     async def tell(self, update: ContextUpdate) -> None:
-        await self._control.post(self._call_sid, add_message(update.note))
+        await self._control.post(self._call_sid, add_message(update.text))
 
-    async def cut_off(self, sentence: str) -> None:
+    async def cut_off(self, sentence: str) -> CutOff | None:
         await self._control.post(self._call_sid, say(sentence))
+        return None
 
 
 def _check(response: httpx.Response) -> None:

@@ -4,10 +4,21 @@ Whatever fails in here, the caller still reaches the assistant or a human: an an
 """
 
 from dataclasses import dataclass, field
-from typing import Protocol, TypedDict
+from typing import Literal, Protocol, TypedDict
 
 from ..assistants.vapi_messages import ServerMessage
 from ..calls.call import Call
+
+DIAL_STATUS = "/twilio/dial-status"
+"""Where Twilio asks what comes after a <Dial> of ours."""
+
+Leg = Literal["assistant", "human", "last"]
+"""Whom a <Dial> of ours went to; `last`: there is nobody after them."""
+
+
+def after_dial(origin: str, *, leg: Leg) -> str:
+    """The address that Twilio asks after a <Dial>: what comes then depends on who was dialled."""
+    return f"{origin}{DIAL_STATUS}?leg={leg}"
 
 
 class StreamArguments(TypedDict):
@@ -31,10 +42,15 @@ class Offer:
     media_origin: str
     """The same for media: wss, or ws for simulators on this machine."""
 
+    @property
+    def stream_url(self) -> str:
+        """Where our <Stream> of this call sends its audio."""
+        return f"{self.media_origin}/audio-stream/{self.call_sid}"
+
     def stream(self, call: Call) -> StreamArguments:
         """What our <Stream> says, with a token of its own."""
         return {
-            "stream_url": f"{self.media_origin}/audio-stream/{call.call_sid}",
+            "stream_url": self.stream_url,
             "call_sid": call.call_sid,
             "token": call.issue_token(),
             "status_callback": f"{self.origin}/twilio/stream-status",
@@ -46,6 +62,8 @@ class AttachMode(Protocol):
 
     name: str
     """As in CALLMOOD_ATTACH."""
+    begins_here: bool
+    """Calls begin at our voice webhook; otherwise at Vapi, and a caller who comes here anyway is only sent on."""
 
     async def answer(self, offer: Offer, call: Call | None) -> str:
         """TwiML for this caller, within five seconds. `call` is None where there is no slot: full, or draining."""

@@ -46,6 +46,7 @@ class Tap:
     """Asks for one call at Vapi per caller. Its errands outlive the webhook that began them."""
 
     name = "tap"
+    begins_here = True
 
     def __init__(
         self,

@@ -6,18 +6,24 @@ plain state, changed from one thread without waiting; the work is done by the ac
 
 import re
 import secrets
-from collections import OrderedDict
+from collections import OrderedDict, deque
 
 import trio
 
-from ..actors.aggregator import Heard, Verdict
+from ..actors.aggregator import Heard, Incoming, Order, Verdict
 from ..actors.channels import WhenFull, open_channel
 from ..core.emotion import ANGER, NEUTRAL, EmotionReading, Mood, Outcome, Trend
 from ..core.sameness import same
 from ..errors import CallGone
-from ..ports import Line
+from ..ports import Line, Relay
+from .consent import Consent
+from .handover import Handover, masked
 from .mailbox import Mailbox
+from .present import Present
 from .timeline import CallTimeline
+from .words import Words
+
+__all__ = ["CALL_SID", "Call", "masked"]
 
 CALL_SID = re.compile(r"[0-9A-Za-z_.-]{1,40}", re.ASCII)
 """Hardly longer than Twilio's are: names and values of a form are signed run together, and a longer id could be two."""
@@ -28,35 +34,63 @@ READINGS_WAITING = 8
 TOKENS_KEPT = 8
 """Webhooks may be repeated; so many tokens of one call can be good at once, the oldest giving way."""
 
+TURNS_KEPT = 16
+"""Of the assistant's turns of speech, for what was said at once."""
 
-def masked(number: str) -> str:
-    """A telephone number or address with everything but its last two digits hidden."""
-    return f"***{number[-2:]}" if number[-2:].isdigit() else "***" if number else ""
+NOTICE_BY_ASSISTANT = ("fork", "listen")
+"""Ways in where the TwiML is not ours: the notice is part of the assistant's first message."""
 
 
 class Call:
     """Who it is, what is believed about the caller, and how it ended."""
 
-    def __init__(self, call_sid: str, *, attach: str, caller: str, timeline: CallTimeline) -> None:
+    def __init__(
+        self,
+        call_sid: str,
+        *,
+        attach: str,
+        caller: str,
+        timeline: CallTimeline,
+        consent: Consent | None = None,
+        profile: str = "acoustic",
+        analyse_after_transfer: bool = False,
+    ) -> None:
         self.call_sid, self.attach, self.caller, self.timeline = call_sid, attach, masked(caller), timeline
-        self.mailbox = Mailbox()
-        self.readings, self.readings_inbox = open_channel(Heard, READINGS_WAITING, WhenFull.WAIT)
+        self.profile = profile
+        self.consent = consent or Consent()
+        self.handover, self._analyse_after_transfer = Handover(timeline.record), analyse_after_transfer
+        self.mailbox = Mailbox(listening=self.consent.may_listen, on_line=self.consent.line_came)
+        self.readings, self.readings_inbox = open_channel(Incoming, READINGS_WAITING, WhenFull.WAIT)
         self.vapi_call_id: str | None = None
         self.stream_sid: str | None = None
+        self.relay: Relay | None = None
         self.over = trio.Event()
         self.outcome: Outcome | None = None
         self.assistant_attached = False
+        self.awaits_audio = True
+        """False: none will come, and that nothing is heard says nothing about the call."""
         self.mood = Mood(NEUTRAL, Trend.STEADY, 0, trio.current_time())
         self.buffer_size = 0
         self.peak_anger = 0.0
+        self.present = Present()
+        self.words = Words()
+        self.through_gateway = False
+        """The assistant's model is asked through our gateway, which tells it the caller's state: it needs no notes."""
+        self.ended_assistant: str | None = None
+        """The id of a call at Vapi that was this one's, and is over."""
         self._left_by: Outcome | None = None
         self._speaking_since: float | None = None
         self._touched_at = trio.current_time()
         self._tokens: OrderedDict[str, int] = OrderedDict()
         self._issued = 0
         self._asked: set[trio.MemorySendChannel[Verdict]] = set()
+        self._turns: deque[tuple[float, float]] = deque(maxlen=TURNS_KEPT)
 
         timeline.opening = self.announce
+        timeline.keep_to(profile)
+        self.consent.recorded_by(timeline.record)
+        self.consent.on_stop(self._forget)
+        self.consent.on_stop(self.present.forget)
 
     # --- life ---
 
@@ -65,7 +99,13 @@ class Call:
         when that is known."""
         self.timeline.opening = None
         if not self.timeline.counts.total():
-            self.timeline.record("call.started", attach=self.attach, vapiCallId=self.vapi_call_id, caller=self.caller)
+            self.timeline.record(
+                "call.started",
+                attach=self.attach,
+                vapiCallId=self.vapi_call_id,
+                caller=self.caller,
+                **({} if self.profile == "acoustic" else {"profile": self.profile}),
+            )
 
     def touch(self) -> None:
         """A reading or a signed message of this call came in: it is alive."""
@@ -82,16 +122,25 @@ class Call:
             left = outcome is Outcome.QUIET and not self.mailbox.has_line
             self.outcome = self._left_by or outcome if left else outcome
         self.mailbox.close()
+        if outcome is Outcome.HANGUP and self.relay is not None:
+            self.relay.line_ended()
 
     def close(self, code: int, reason: str) -> None:
         """Its tree is gone: hang up its line, and let nobody wait for it any more."""
         self.mailbox.hang_up(code, reason)
         self.readings.close()
+        self.consent.close()
         for answer in self._asked:
             answer.close()
         self.over.set()
 
     # --- its line ---
+
+    def without_audio(self, engine: str, reason: str) -> None:
+        """No audio will come: the call goes on unread, until its platform says that it is over."""
+        if self.awaits_audio:
+            self.awaits_audio = False
+            self.timeline.record("analyzer.degraded", engine=engine, reason=f"no audio: {reason}")
 
     def issue_token(self) -> str:
         """A token good for one socket. Issuing another does not spend it, but its socket will have to give way."""
@@ -127,11 +176,44 @@ class Call:
                 return self._tokens.pop(known)
         return None
 
+    # --- whether its caller may be listened to ---
+
+    @property
+    def listening(self) -> bool:
+        """Something may be inferred from what the caller says now."""
+        return self.consent.listening
+
+    def notice_played(self, how: str) -> None:
+        """The caller has been told that the call is analysed. Being told twice changes nothing."""
+        self.consent.notice_played(how)
+
+    def withdraw_consent(self, how: str) -> None:
+        """The caller does not want to be analysed: from now on nothing is read, recorded or acted upon, and what is
+        held of them is thrown away. The call goes on. Being asked twice changes nothing."""
+        self.peak_anger = 0.0
+        self.consent.withdraw(how)
+
+    def stop_analysis(self) -> None:
+        """The same where it is not the caller who asks: they speak with a human now, say."""
+        self.consent.stop()
+
+    def key_pressed(self, digit: str) -> None:
+        """The caller pressed a key of their telephone."""
+        if digit and digit == self.consent.opt_out_key:
+            self.withdraw_consent("key")
+
+    def _forget(self) -> None:
+        self.mailbox.discard()
+        self.present.reading_ends()
+        self.mood, self.buffer_size = Mood(NEUTRAL, Trend.STEADY, 0, trio.current_time()), 0
+
     # --- readings from outside, and the belief they share with ours ---
 
     async def hear(self, reading: EmotionReading) -> Verdict:
         """Fold in a reading from outside, and say what became of it. Raises CallGone when the call has ended."""
         self.touch()
+        if not self.listening:
+            return self.refused()
         answer, verdict = trio.open_memory_channel[Verdict](1)
         self._asked.add(answer)
         try:
@@ -142,10 +224,56 @@ class Call:
         finally:
             self._asked.discard(answer)
 
+    def refused(self) -> Verdict:
+        """What becomes of a reading while nobody may listen."""
+        return Verdict(self.consent.refusal, self.mood, self.buffer_size)
+
     def believe(self, verdict: Verdict) -> None:
+        if not self.listening:
+            return
         self.mood, self.buffer_size = verdict.mood, verdict.buffer_size
+        self.present.believe(verdict.mood)
         if self.mood.emotion.label in ANGER:
             self.peak_anger = max(self.peak_anger, self.mood.emotion.score)
+
+    # --- what an operator orders, and passing the caller on to a human ---
+
+    async def obey(self, order: Order) -> None:
+        """Have it carried out as a decision is. Raises CallGone when the call has ended."""
+        try:
+            await self.readings.send(order)
+        except (trio.ClosedResourceError, trio.BrokenResourceError):
+            raise CallGone(f"call {self.call_sid} has ended") from None
+
+    @property
+    def handed_over(self) -> bool:
+        return self.handover.done
+
+    @property
+    def may_transfer(self) -> bool:
+        return self.handover.open_to_rules
+
+    @property
+    def transfer_under_way(self) -> bool:
+        return self.handover.under_way
+
+    def claim_transfer(self, rule: str) -> bool:
+        return self.handover.claim(rule)
+
+    def transfer_begins(self, destination: str) -> None:
+        self.handover.begin(destination)
+
+    def transfer_unwanted(self) -> None:
+        self.handover.release()
+
+    def transfer_confirmed(self) -> None:
+        """The caller is passed on to a human, whom we do not analyse. Being told twice changes nothing."""
+        if self.handover.succeeded() and not self._analyse_after_transfer:
+            self.stop_analysis()
+
+    def transfer_failed(self, reason: str) -> None:
+        """Nobody took the caller over, or could be asked to. Being told twice changes nothing."""
+        self.handover.failed(reason)
 
     # --- its assistant ---
 
@@ -155,11 +283,39 @@ class Call:
         self.vapi_call_id = vapi_call_id or self.vapi_call_id
 
     def assistant_speech(self, *, started: bool) -> None:
-        """The assistant began or ended a turn of speech. Being told twice changes nothing."""
+        """The assistant's platform says that a turn of its speech began or ended. A relay knows better than that what
+        the caller hears."""
+        if self.relay is not None:
+            self.relay.turn(started=started)
+        else:
+            self.assistant_turn(started=started)
+
+    def assistant_turn(self, *, started: bool) -> None:
+        """The caller begins to hear a turn of the assistant's, or has heard it. Being told twice changes nothing."""
         if started == self.assistant_speaking:
             return
+        if self._speaking_since is not None:
+            self._turns.append((self._speaking_since, trio.current_time()))
         self._speaking_since = trio.current_time() if started else None
-        self.timeline.record("tts.started" if started else "tts.stopped")
+        text = self.words.begin() if started else self.words.end()
+        known = {} if text is None else {"text": text}
+        self.timeline.record("tts.started" if started else "tts.stopped", **known)
+
+    def first_message_spoken(self) -> None:
+        """The assistant's platform says that a turn of the assistant's has ended. Where no TwiML of ours says the
+        notice, the assistant's first message does."""
+        if self.attach in NOTICE_BY_ASSISTANT:
+            self.notice_played("first message")
+
+    def assistant_spoke(self, since: float, until: float) -> list[tuple[float, float]]:
+        """When the assistant spoke, between two moments of the loop's clock; only its last few turns are known."""
+        present = () if self._speaking_since is None else ((self._speaking_since, until),)
+        return [(max(since, a), min(until, b)) for a, b in (*self._turns, *present) if b > since and a < until]
+
+    @property
+    def turn_text(self) -> str | None:
+        """What the assistant is saying now, where its platform has told us."""
+        return self.words.text if self.assistant_speaking else None
 
     @property
     def assistant_speaking(self) -> bool:
@@ -167,6 +323,8 @@ class Call:
 
     def heard_ms(self) -> int | None:
         """How much of the assistant's present turn the caller can have heard, in milliseconds."""
+        if self.relay is not None:
+            return self.relay.heard_ms()
         return None if self._speaking_since is None else round(1000 * (trio.current_time() - self._speaking_since))
 
     # --- what is told of it ---
@@ -193,9 +351,12 @@ class Call:
             "mood": self._mood(),
             "bufferSize": self.buffer_size,
             "events": dict(self.timeline.counts),
-            "peakAnger": round(self.peak_anger, 3),
+            **({"peakAnger": round(self.peak_anger, 3)} if self.profile == "acoustic" else {}),
         }
 
-    def _mood(self) -> dict[str, object]:
+    def _mood(self) -> dict[str, object] | None:
+        """None where the profile names no emotion."""
+        if self.profile != "acoustic":
+            return None
         emotion = self.mood.emotion
         return {"label": emotion.label, "score": round(emotion.score, 3), "trend": self.mood.trend.value}

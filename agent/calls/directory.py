@@ -17,6 +17,9 @@ from ..ports import Assistant, Engine, Ledger
 from ..settings import Settings
 from .broadcast import Broadcast
 from .call import Call
+from .consent import consent
+from .policy import Policy
+from .policy import policy as default_policy
 from .timeline import CallTimeline
 from .tree import run_call
 
@@ -33,13 +36,23 @@ class CallDirectory:
     """Open it with `open_directory`; everything else is synchronous, and safe because there is one thread."""
 
     def __init__(
-        self, nursery: trio.Nursery, engine: Engine, assistant: Assistant, ledger: Ledger, settings: Settings
+        self,
+        nursery: trio.Nursery,
+        engine: Engine,
+        assistant: Assistant,
+        ledger: Ledger,
+        settings: Settings,
+        policy: Policy,
+        second_engine: Engine | None,
     ) -> None:
-        self.broadcast = Broadcast()
+        self._second_engine = second_engine
+        self.broadcast, self.policy = Broadcast(), policy
         self.draining = False
         self._nursery, self._engine, self._assistant = nursery, engine, assistant
         self._ledger, self._settings = ledger, settings
         self._live: dict[str, Call] = {}
+        self._relayed: dict[str, Call] = {}
+        """Calls that are over for us while their callers still speak with the assistant through our relay."""
         self._emptied = trio.Event()
 
     def __len__(self) -> int:
@@ -54,16 +67,21 @@ class CallDirectory:
     def find_by_vapi(self, vapi_call_id: str) -> Call | None:
         return next((call for call in self._live.values() if call.vapi_call_id == vapi_call_id), None)
 
+    def with_line(self, call_sid: str) -> Call | None:
+        """The call of this id whose line may come in: one that goes on, or whose relay does."""
+        call = self._live.get(call_sid) or self._relayed.get(call_sid)
+        return call if call is not None and (call.outcome is None or call.relay is not None) else None
+
     @property
     def full(self) -> bool:
-        return len(self._live) >= self._settings.max_calls
+        return len(self._live) + len(self._relayed) >= self._settings.max_calls
 
     def register(self, call_sid: str, *, caller: str) -> Call | None:
         """The live call of this id, or a new one with its slot; None when there is no slot, or we are draining."""
-        if (call := self._live.get(call_sid)) is not None and call.outcome is None:
+        if (call := self.with_line(call_sid)) is not None:
             call.touch()
             return call
-        if call is not None or self.full or self.draining:
+        if call_sid in self._live or self.full or self.draining:
             return None
         timeline = CallTimeline(
             call_sid,
@@ -72,7 +90,15 @@ class CallDirectory:
             audience=self.broadcast,
             keep_text=self._settings.keep_text,
         )
-        call = self._live[call_sid] = Call(call_sid, attach=self._settings.attach, caller=caller, timeline=timeline)
+        call = self._live[call_sid] = Call(
+            call_sid,
+            attach=self._settings.attach,
+            caller=caller,
+            timeline=timeline,
+            consent=consent(self._settings),
+            profile=self._settings.profile,
+            analyse_after_transfer=self._settings.analyse_after_transfer,
+        )
         self._nursery.start_soon(self._serve, call)
         return call
 
@@ -86,7 +112,15 @@ class CallDirectory:
     async def _attend(self, call: Call) -> None:
         """The call's tree, and its end. Whatever goes wrong at the end is the caller's to log, and no other call's."""
         try:
-            await run_call(call, self._engine, self._assistant, self._ledger, self._settings)
+            await run_call(
+                call,
+                self._engine,
+                self._assistant,
+                self._ledger,
+                self.policy,
+                self._settings,
+                second_engine=self._second_engine,
+            )
         except* Exception as bugs:
             call.end(Outcome.CRASHED)
             call.outcome = Outcome.CRASHED
@@ -112,9 +146,20 @@ class CallDirectory:
             )
         finally:
             del self._live[call.call_sid]
-            if not self._live:
-                self._emptied.set()
-                self._emptied = trio.Event()
+            if call.relay is not None:
+                self._relayed[call.call_sid] = call
+            self._note_empty()
+
+    def relay_ended(self, call: Call) -> None:
+        """This call's relay is gone, and its slot with it where the call was over already."""
+        call.relay = None
+        self._relayed.pop(call.call_sid, None)
+        self._note_empty()
+
+    def _note_empty(self) -> None:
+        if not self._live and not self._relayed:
+            self._emptied.set()
+            self._emptied = trio.Event()
 
     async def sweep(self) -> None:
         """End calls of which nothing was heard for `session_ttl_s`, until cancelled."""
@@ -131,22 +176,33 @@ class CallDirectory:
         """Take no more calls and let the live ones finish; after `drain_s`, end the rest. Returns when none is left."""
         self.draining = True
         with trio.move_on_after(self._settings.drain_s):
-            while self._live:
-                await self._emptied.wait()
-        for call in self:
+            await self._until_empty()
+        for call in (*self, *self._relayed.values()):
             call.end(Outcome.DRAINED)
+            if call.relay is not None:
+                call.relay.end(*CLOSING[Outcome.DRAINED])
         with trio.move_on_after(self._settings.wrap_up_s + LAST_SAVE_S):
-            while self._live:
-                await self._emptied.wait()
+            await self._until_empty()
+
+    async def _until_empty(self) -> None:
+        while self._live or self._relayed:
+            await self._emptied.wait()
 
 
 @asynccontextmanager
 async def open_directory(
-    engine: Engine, assistant: Assistant, ledger: Ledger, settings: Settings
+    engine: Engine,
+    assistant: Assistant,
+    ledger: Ledger,
+    settings: Settings,
+    policy: Policy | None = None,
+    second_engine: Engine | None = None,
 ) -> AsyncIterator[CallDirectory]:
-    """The directory, and the nursery its calls live in; leaving the block ends what calls are left."""
+    """The directory, and the nursery its calls live in; leaving the block ends what calls are left. Without a `policy`
+    the packaged rules hold, and no caller can be passed on. `second_engine` is asked where the first is in doubt."""
+    policy = policy or default_policy(settings)
     async with trio.open_nursery() as nursery:
-        directory = CallDirectory(nursery, engine, assistant, ledger, settings)
+        directory = CallDirectory(nursery, engine, assistant, ledger, settings, policy, second_engine)
         nursery.start_soon(directory.sweep)
         yield directory
         nursery.cancel_scope.cancel()

@@ -8,6 +8,9 @@ import msgspec
 
 KEPT = 10_000
 
+NO_MOOD = {"label": "neutral", "score": 0.0, "trend": "steady"}
+"""Where a call's end does not say. A call that says its profile had one without emotions, and not even this."""
+
 
 class Listed(NamedTuple):
     """One call of a list, its entry as JSON: a third of what the objects would take, and sent as it is."""
@@ -72,6 +75,6 @@ def _entry(started: Mapping[str, Any], ended: Mapping[str, Any]) -> dict[str, An
         "outcome": ended["outcome"],
         "attach": started.get("attach"),
         "caller": started.get("caller", ""),
-        "mood": summary.get("mood", {"label": "neutral", "score": 0.0, "trend": "steady"}),
+        "mood": summary.get("mood", None if "profile" in started else NO_MOOD),
         "bufferSize": summary.get("bufferSize", 0),
     }

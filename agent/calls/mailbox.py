@@ -2,9 +2,11 @@
 
 The line hands over each frame and never waits. Frames travel on in blocks of about 100 ms, cut on the media clock so
 that a window never waits for a block to fill; one second of blocks may pile up, then the oldest pays. A relay, where
-there is one, gets each frame at once. Either side learns of the other's end through it: a line that is gone closes the
-mailbox, and a call that is over hangs the line up. A newer line takes over from an older one (Twilio may open a second
-socket for one call); the older is hung up and no longer heard.
+there is one, gets each frame at once, and gets it also while nobody may listen: then no frame goes any further. Either
+side learns of the other's end through it: a line that is gone closes the mailbox, and a call that is over hangs the
+line up; but a relay's line, through which the caller speaks with the assistant, stays until the relay releases it. A
+newer line takes over from an older one (Twilio may open a second socket for one call); the older is hung up and no
+longer heard.
 """
 
 from collections.abc import Callable
@@ -27,7 +29,10 @@ SUPERSEDED = (1008, "Superseded")
 class Mailbox:
     """One call's. `blocks` is the receiving end, for the receiver; `heard_at` the loop time of the newest frame."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, *, listening: Callable[[], bool] = lambda: True, on_line: Callable[[], None] = lambda: None
+    ) -> None:
+        self._listening, self._on_line = listening, on_line
         self._outbox: Outbox[Block]
         self.blocks: Inbox[Block]
         self._outbox, self.blocks = open_channel(Block, BLOCKS_A_SECOND, WhenFull.DROP_OLDEST)
@@ -37,26 +42,32 @@ class Mailbox:
         self.connected = trio.Event()
         self.heard_at = -inf
         self.sink: Callable[[MediaFrame], None] | None = None
+        """A relay's: while it is set, the line is the relay's to hang up. Gets every frame, whoever listens."""
         self._frames: list[MediaFrame] = []
 
     def connect(self, line: Line, serial: int) -> bool:
         """Let this line speak for the call. False: a line with a newer token already does."""
-        if serial <= self.serial or self._closed:
+        if serial <= self.serial or (self._closed and self.sink is None):
             return False
         if self._line is not None:
             self._line.hang_up(*SUPERSEDED)
         self._pass_on()
         self._line, self.serial = line, serial
         self.connected.set()
+        self._on_line()
         return True
 
     def hear(self, line: Line, frame: MediaFrame) -> None:
         """Take a frame. Ignored from a line that was superseded."""
-        if line is not self._line or self._closed:
+        if line is not self._line:
             return
-        self.heard_at = frame.heard_at
         if self.sink is not None:
             self.sink(frame)
+        if self._closed:
+            return
+        self.heard_at = frame.heard_at
+        if not self._listening():
+            return
         self._frames.append(frame)
         if frame.end_ms // BLOCK_MS > self._frames[0].media_ms // BLOCK_MS or len(self._frames) == FRAMES_A_BLOCK:
             self._pass_on()
@@ -65,6 +76,11 @@ class Mailbox:
         if self._frames:
             self._outbox.offer(Block(tuple(self._frames), self.serial))
             self._frames.clear()
+
+    def discard(self) -> None:
+        """Throw away what waits to be listened to."""
+        self._frames.clear()
+        self._outbox.discard()
 
     def disconnect(self, line: Line, *, another_follows: bool = False) -> bool:
         """This line is gone. True: it was the one that counts; nothing more will be heard unless another follows."""
@@ -90,9 +106,18 @@ class Mailbox:
             self.connected.set()
 
     def hang_up(self, code: int, reason: str) -> None:
-        """The call is over: so is its line."""
-        line, self._line = self._line, None
+        """The call is over: so is its line, unless a relay holds it."""
         self.close()
+        if self.sink is None:
+            self._end_line(code, reason)
+
+    def release(self, code: int, reason: str) -> None:
+        """The relay has ended, and the line with it."""
+        self.sink = None
+        self._end_line(code, reason)
+
+    def _end_line(self, code: int, reason: str) -> None:
+        line, self._line = self._line, None
         if line is not None:
             line.hang_up(code, reason)
 

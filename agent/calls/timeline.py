@@ -13,6 +13,12 @@ from ..ports import Ledger
 SPOKEN = ("text", "unheardText")
 """Fields that hold what somebody said: shown live, kept on disk only when a setting says so."""
 
+EMOTION = ("emotion", "scores", "dominantEmotion", "score", "trend")
+"""Fields that name an emotion: none of them is shown or kept where the profile knows no emotions."""
+
+MILESTONES = ("call.started", "call.ended")
+"""All there is to know of a call in which nothing is heard."""
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -31,6 +37,13 @@ class CallTimeline:
         """Events so far, by name."""
         self.opening: Callable[[], None] | None = None
         """Records the first event, before any other."""
+        self._withheld: tuple[str, ...] = ()
+        self._only: tuple[str, ...] = ()
+
+    def keep_to(self, profile: str) -> None:
+        """Let through what this profile allows; everything else is as if it had not happened."""
+        self._withheld = () if profile == "acoustic" else EMOTION
+        self._only = MILESTONES if profile == "off" else ()
 
     @property
     def elapsed_ms(self) -> int:
@@ -46,7 +59,11 @@ class CallTimeline:
         if self.opening is not None:
             opening, self.opening = self.opening, None
             opening()
+        if self._only and event not in self._only:
+            return
         t = self.elapsed_ms
+        for name in self._withheld:
+            fields.pop(name, None)
         entry = {"t": t, "at": self.instant(t), "callSid": self._call_sid, "event": event, **fields}
         line = _encode(entry)
         self.counts[event] += 1

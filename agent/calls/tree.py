@@ -1,7 +1,7 @@
 """A whole call on one screen: the channels, the actors, and what happens at hang-up.
 
 Closing travels left to right. The line ends and closes `frames`; the decoder ends and closes `windows`; and so on to
-the publisher, within `wrap_up_s`. Whoever is still at work then is cancelled.
+the publisher and the escalator, within `wrap_up_s`. Whoever is still at work then is cancelled.
 """
 
 from functools import partial
@@ -9,33 +9,94 @@ from functools import partial
 import trio
 
 from ..actors.aggregator import aggregate
-from ..actors.analyzer import Analyzer, Ear
+from ..actors.analyzer import Analyzer, Ear, Ears
 from ..actors.channels import WhenFull, open_channel
-from ..actors.decoder import decode
+from ..actors.decoder import Decoder
+from ..actors.escalator import Escalator, TransferOrder
 from ..actors.heartbeat import beat
+from ..actors.measure import measure
 from ..actors.publisher import Publisher
 from ..actors.receiver import receive
+from ..actors.second_opinion import SecondOpinion
 from ..core.audio import Block, Window
 from ..core.context import ContextUpdate
-from ..core.rules import InterruptRule, Rules
+from ..core.opinion import Band
+from ..core.physical import Meter
+from ..core.rules import Budgets, Rules
 from ..core.tracking import Gate, MoodTracker
 from ..ports import Assistant, Engine, Ledger
 from ..settings import Settings
 from .call import Call
 from .mailbox import BLOCKS_A_SECOND
+from .policy import Policy
 
 
-async def run_call(call: Call, engine: Engine, assistant: Assistant, ledger: Ledger, settings: Settings) -> None:
+async def run_call(
+    call: Call,
+    engine: Engine,
+    assistant: Assistant,
+    ledger: Ledger,
+    policy: Policy,
+    settings: Settings,
+    *,
+    second_engine: Engine | None = None,
+) -> None:
     """Serve one call from its registration until it has wrapped up. Raises only what is a bug of ours."""
     frames_out, frames = open_channel(Block, BLOCKS_A_SECOND, WhenFull.DROP_OLDEST)
     windows_out, windows = open_channel(Window, 2, WhenFull.DROP_OLDEST)
     updates_out, updates = open_channel(ContextUpdate, 1, WhenFull.REPLACE, merge=ContextUpdate.replacing)
+    transfers_out, transfers = open_channel(TransferOrder, 1, WhenFull.REPLACE)
 
-    ear = Ear()
-    analyzer = Analyzer(engine, call.call_sid, ear, call.timeline, patience_s=settings.analyzer_patience_s)
-    publisher = Publisher(
-        assistant, call.call_sid, call.timeline, patience_s=settings.publisher_patience_s, heard_ms=call.heard_ms
+    mood = tracker(settings)
+    second = second_opinion(call, second_engine, settings)
+    ear = Ear() if second is None else Ears(second.ear)
+    meter = Meter(settings.window_s) if settings.profile == "physical-only" else None
+    decoder = Decoder(meter or ear, call.timeline, listening=call.consent.may_listen)
+    analyzer = Analyzer(
+        engine,
+        call.call_sid,
+        ear,
+        call.timeline,
+        patience_s=settings.analyzer_patience_s,
+        under_way=call.present,
     )
+    publisher = Publisher(
+        assistant,
+        call.call_sid,
+        call.timeline,
+        patience_s=settings.publisher_patience_s,
+        heard_ms=call.heard_ms,
+        may_tell=lambda: call.listening and not call.handed_over,
+        told_otherwise=lambda: call.through_gateway,
+        while_listening=call.consent.while_listening,
+    )
+    escalator = Escalator(
+        policy.transfers,
+        call.call_sid,
+        call,
+        destination=settings.transfer_to,
+        patience_s=settings.transfer_patience_s,
+        allowance=policy.allowance,
+        over_budget=policy.over_budget,
+        confirm=policy.confirm if second is None else second.confirm,
+        confirm_within_s=settings.confirm_within_s,
+    )
+
+    for forget in (frames_out.discard, decoder.forget, (meter or ear).forget, windows_out.discard, mood.forget):
+        call.consent.on_stop(forget)
+
+    async def judge() -> None:
+        """What becomes of windows. In profile `off` there are none."""
+        if meter is not None:
+            await measure(
+                windows,
+                meter=meter,
+                assistant_spoke=call.assistant_spoke,
+                timeline=call.timeline,
+                min_duration_s=settings.min_duration_s,
+            )
+        elif settings.profile == "acoustic":
+            await analyzer.run(windows, call.readings.clone())
 
     def dropped() -> int:
         return call.mailbox.dropped + frames_out.dropped
@@ -52,26 +113,58 @@ async def run_call(call: Call, engine: Engine, assistant: Assistant, ledger: Led
                     connect_within_s=settings.connect_within_s,
                     line_quiet_s=settings.line_quiet_s,
                     ended=call.end,
+                    awaited=lambda: call.awaits_audio,
+                    heard_at=lambda: call.mailbox.heard_at,
                 )
             )
-            pipeline.start_soon(analyzer.run, windows, call.readings.clone())
+            pipeline.start_soon(call.consent.unless_stopped, judge)
             pipeline.start_soon(
                 partial(
                     aggregate,
                     call.readings_inbox,
                     updates_out,
-                    tracker=tracker(settings),
-                    rules=Rules(InterruptRule(at_least=settings.act_at), update_every_s=settings.update_every_s),
+                    transfers_out,
+                    tracker=mood,
+                    rules=rules(policy, settings),
                     call=call,
                     timeline=call.timeline,
+                    listening=call.consent.may_listen,
+                    book=policy.book,
+                    over_budget=policy.over_budget,
+                    consider=None if second is None else second.consider,
                 )
             )
+            if second is not None:
+                pipeline.start_soon(call.consent.unless_stopped, partial(second.run, call.readings.clone()))
             pipeline.start_soon(publisher.run, updates)
-            await decode(frames, windows_out, ear=ear, timeline=call.timeline, dropped=dropped)
+            pipeline.start_soon(escalator.run, transfers)
+            await decoder.run(frames, windows_out, dropped=dropped)
             # The line has ended: the rest has this long to finish what is queued.
             call.readings.close()
+            if second is not None:
+                second.close()
             pipeline.cancel_scope.deadline = trio.current_time() + settings.wrap_up_s
         attendants.cancel_scope.cancel()
+
+
+def second_opinion(call: Call, engine: Engine | None, settings: Settings) -> SecondOpinion | None:
+    """Who is asked where our own engine is in doubt."""
+    if engine is None or settings.profile != "acoustic":
+        return None
+    band = Band(settings.hybrid_low, settings.hybrid_high)
+    return SecondOpinion(engine, call.call_sid, call.timeline, band, patience_s=settings.analyzer_patience_s)
+
+
+def rules(policy: Policy, settings: Settings) -> Rules:
+    """One call's memory of what was decided. As often as readings must come for there to be a mood, as fresh must the
+    last one be for a rule to act on it."""
+    engine = settings.for_engine(settings.engine)
+    return Rules(
+        policy.book(),
+        update_every_s=settings.update_every_s,
+        fresh_s=(engine.window_s or settings.window_s) / (engine.min_samples or settings.min_samples),
+        budgets=Budgets(settings.interrupts_per_call, settings.notes_per_call),
+    )
 
 
 def tracker(settings: Settings) -> MoodTracker:

@@ -9,7 +9,7 @@ import sys
 import typer
 
 from ..errors import AudioUnreadable, CallmoodError, ConfigError, alone
-from . import analyze, call, demo, doctor, ledger, serve, tune
+from . import analyze, call, demo, dev, doctor, init, ledger, rules, serve, tune
 from . import eval as eval_
 
 app = typer.Typer(
@@ -30,6 +30,9 @@ app.command("calls")(ledger.calls)
 app.command("show")(ledger.show)
 app.command("tail")(ledger.tail)
 app.command("doctor")(doctor.doctor)
+app.add_typer(rules.app, name="rules")
+app.command("init")(init.init)
+app.command("dev")(dev.dev)
 
 
 def main() -> None:

@@ -47,7 +47,7 @@ def calls(
             str(entry["startedAt"] or "")[5:19].replace("T", " "),
             entry["outcome"] or "-",
             entry["caller"] or "",
-            f"{mood['label']} {mood['score']:.2f}" if entry["outcome"] else "-",
+            f"{mood['label']} {mood['score']:.2f}" if entry["outcome"] and mood else "-",
         )
     Console().print(table)
 

@@ -35,6 +35,8 @@ def event_text(event: Mapping[str, Any], *, with_call: bool = False) -> Text:
 
 
 def _reading(event: Mapping[str, Any]) -> Text:
+    if "physical" in event:
+        return _measured(event)
     label, score = event["emotion"]["label"], event["emotion"]["score"]
     style = "dim" if "gated" in event else _STYLES.get(label, "cyan")
     bar = "█" * round(20 * score)
@@ -43,6 +45,17 @@ def _reading(event: Mapping[str, Any]) -> Text:
         text.append(f"  {event['gated']}", "dim italic")
     if event["source"] != "local":
         text.append(f"  from {event['source']}", "dim")
+    return text
+
+
+def _measured(event: Mapping[str, Any]) -> Text:
+    """A voice where nobody's feelings are judged."""
+    physical = event["physical"]
+    text = Text(f"voice       {physical['loudnessDb']:5.1f} dB  {physical['rate']:4.1f} syllables/s")
+    if physical["overlapMs"]:
+        text.append(f"  {physical['overlapMs']} ms at once", "yellow")
+    if "gated" in event:
+        text.append(f"  {event['gated']}", "dim italic")
     return text
 
 

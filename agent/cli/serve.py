@@ -47,7 +47,9 @@ def serve(
             print(f"ready {ready.url}")
             if not settings.token:
                 print(f"live  {ready.live_url}")
-            print(leaves(settings.engine, told=bool(settings.vapi_secret)), file=sys.stderr)
+            print(leaves(settings.engine, told=bool(settings.vapi_secret), profile=settings.profile), file=sys.stderr)
+            if settings.require_notice and settings.profile != "off":
+                print(told_by(settings.attach), file=sys.stderr)
             sys.stdout.flush()
             with watchdog.watching():
                 await trio.sleep_forever()
@@ -64,7 +66,23 @@ def raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def leaves(engine: str, *, told: bool) -> str:
+def leaves(engine: str, *, told: bool, profile: str = "acoustic") -> str:
     """What leaves this machine, in one sentence."""
+    if profile == "off":
+        return "CALLMOOD_PROFILE is off: calls are passed on, and nothing is heard, inferred or told."
+    if profile == "physical-only":
+        return (
+            "CALLMOOD_PROFILE is physical-only: loudness, rate and overlap of voices are measured on this machine, "
+            "nothing is inferred of how anybody feels, and nothing is told to any assistant."
+        )
     voice = "No voice leaves this machine" if engine == "local" else f"Callers' voices are sent to {engine}"
     return f"{voice}; {'notes about moods go to Vapi' if told else 'nothing is told to any assistant'}."
+
+
+def told_by(attach: str) -> str:
+    """How callers learn that they are analysed, in one sentence."""
+    if attach in ("fork", "listen"):
+        return (
+            "Nothing is inferred before the assistant's first message has ended: it must say that calls are analysed."
+        )
+    return "Nothing is inferred before the notice ([notice] text) has been said to the caller."

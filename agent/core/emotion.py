@@ -11,7 +11,7 @@ LABELS = ("neutral", "happy", "sad", "fearful", "angry", "frustrated")
 ANGER = frozenset({"angry", "frustrated"})
 """Frustrated is irritation short of anger; what matters to an escalation is their sum."""
 
-Source = Literal["local", "hume", "webhook", "fallback"]
+Source = Literal["local", "hume", "oruk", "webhook", "fallback"]
 
 
 class Gated(StrEnum):
@@ -22,6 +22,10 @@ class Gated(StrEnum):
     TOO_SHORT = "too_short"
     LOW_CONFIDENCE = "low_confidence"
     IGNORED_LABEL = "ignored_label"
+    NO_NOTICE = "no_notice"
+    """The caller has not been told yet that the call is analysed."""
+    STOPPED = "stopped"
+    """The caller has withdrawn their consent, or the call went to a human."""
 
 
 class Trend(StrEnum):
@@ -72,6 +76,8 @@ class EmotionReading:
     """Speech in the window, where the source knows."""
     timestamp: float | None = None
     """For a reading from outside: milliseconds since the epoch, as its sender says. Recorded, and used for nothing."""
+    own: Emotion | None = None
+    """What its engine said by itself, where a second opinion has moved it."""
     abstained: Gated | None = None
     """Set when the engine would rather not say: it is calibrating, or the line is too poor."""
 
@@ -95,3 +101,5 @@ class Mood:
     """`heard_at` of the newest reading in it."""
     support: Mapping[str, float] = field(default_factory=dict)
     """Label to sum of weight x score: what the dominant emotion won by."""
+    quality: float | None = None
+    """Of the newest reading in it that knows its own; None: none does."""

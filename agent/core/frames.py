@@ -47,6 +47,10 @@ class BlockCutter:
         self._filled = 0
         self._missing = 0
 
+    def forget(self) -> None:
+        """Overwrite what is kept of the sound."""
+        self._block[:] = 0
+
     def push(self, sound: PcmChunk | Gap) -> Iterator[Heard | Skipped]:
         """The blocks this sound completes."""
         if isinstance(sound, Gap):

@@ -47,7 +47,8 @@ class Opinions:
         if weight <= 0.0 or reading.abstained is not None:
             return reading
         anger = _probability(_log_odds(reading.anger) + weight * self._shift)
-        return replace(reading, emotion=_strongest(reading, anger), scores=_rescaled(reading.scores, anger))
+        emotion, scores = _strongest(reading, anger), _rescaled(reading.scores, anger)
+        return replace(reading, emotion=emotion, scores=scores, own=reading.emotion)
 
 
 def anger_in(reading: EmotionReading) -> float:

@@ -210,6 +210,12 @@ class SpeechGate:
         self._judge = SpeechJudge()
         self._until_ms = 0
 
+    def forget(self) -> None:
+        """Overwrite what is kept of the sound."""
+        self._cutter.forget()
+        self._tracker.forget()
+        self._judge = SpeechJudge()
+
     def push(self, sound: PcmChunk | Gap) -> Speech:
         spans: list[Span] = []
         for block in self._cutter.push(sound):

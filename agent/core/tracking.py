@@ -47,6 +47,9 @@ class TrendSeries:
         self._span_s = span_s
         self._points: deque[tuple[int, float, int]] = deque(maxlen=max(2, int(span_s) + 1))
 
+    def forget(self) -> None:
+        self._points.clear()
+
     def add(self, value: float, now: float) -> None:
         second = int(now)
         if self._points and self._points[-1][0] == second:
@@ -93,6 +96,11 @@ class MoodTracker:
         """Accepted readings held."""
         return len(self._buffer)
 
+    def forget(self) -> None:
+        """As if nothing had ever been read."""
+        self._buffer.clear()
+        self._trend.forget()
+
     def take(self, reading: EmotionReading, now: float) -> Gated | None:
         """Fold one reading in, arriving at `now` (seconds, never going back). The reason when it is refused."""
         refused = self._gate.refuses(reading)
@@ -110,8 +118,10 @@ class MoodTracker:
         ]
         trend = self._trend.trend(now)
         heard_at = max((reading.heard_at for _, reading in weighted), default=now)
+        known = (reading.quality for _, reading in reversed(weighted))
+        quality = next((each for each in known if each is not None), None)
         if len(weighted) < self._min_samples:
-            return Mood(NEUTRAL, trend, len(weighted), heard_at)
+            return Mood(NEUTRAL, trend, len(weighted), heard_at, quality=quality)
         support: dict[str, float] = {}
         weight: dict[str, float] = {}
         for w, reading in weighted:
@@ -121,4 +131,4 @@ class MoodTracker:
         label = max(support, key=lambda name: support[name])
         # Rounded, so that equal scores have that score for their mean, and one equal to a threshold reaches it.
         score = round(support[label] / weight[label], 9) if weight[label] > 0 else 0.0
-        return Mood(Emotion(label, min(1.0, score)), trend, len(weighted), heard_at, support)
+        return Mood(Emotion(label, min(1.0, score)), trend, len(weighted), heard_at, support, quality)

@@ -16,8 +16,9 @@ from ..calls.directory import CallDirectory
 from ..core.audio import MediaFrame
 from ..core.emotion import Outcome
 from ..errors import BadMessage
+from ..ports import Relay
 from ..telephony.signature import SignatureCheck
-from ..telephony.twilio import LineEnded, LineStarted, MediaStream
+from ..telephony.twilio import KeyPressed, LineEnded, LineStarted, MarkPlayed, MediaStream
 from .replay import Replayed
 
 log = structlog.get_logger()
@@ -43,6 +44,7 @@ BAD_SIGNATURE: Closing = (1008, "Invalid signature")
 NOT_FOUND: Closing = (1008, "Session not found")
 BAD_TOKEN: Closing = (1008, "Invalid token")
 SUPERSEDED: Closing = (1008, "Superseded")
+NOT_READING: Closing = (1008, "Not taking data")
 UNREADABLE: Closing = (1008, "Too many unreadable messages")
 OUR_BUG: Closing = (1011, "Internal error")
 DRAINING: Closing = (1012, "Service restart")
@@ -85,8 +87,8 @@ class MediaLines:
         if not self._signature.verify(headers, path, query, websocket=True):
             return BAD_SIGNATURE
         call_sid = path.removeprefix(PREFIX).removesuffix("/")
-        call = self._directory.find(call_sid)
-        if call is None or call.outcome is not None:
+        call = self._directory.with_line(call_sid)
+        if call is None:
             return DRAINING if self._directory.draining else NOT_FOUND
         line = WebSocketLine(socket, call, stream)
         try:
@@ -145,8 +147,26 @@ class WebSocketLine:
             if not self._call.mailbox.connect(self, serial):
                 return SUPERSEDED
             self._call.stream_sid = started.stream_sid
-            return await self._pass_frames_on()
+            return await self._talk(started.stream_sid)
         return self._closing
+
+    async def _talk(self, stream_sid: str) -> Closing:
+        relay = self._call.relay
+        if relay is None:
+            return await self._pass_frames_on()
+        try:
+            async with trio.open_nursery() as talking:
+                talking.start_soon(self._play, relay, stream_sid)
+                closing = await self._pass_frames_on()
+                talking.cancel_scope.cancel()
+        except* ConnectionClosed:
+            closing = NORMAL
+        return closing
+
+    async def _play(self, relay: Relay, stream_sid: str) -> None:
+        """Let the caller hear the assistant; the line ends when it takes nothing any more."""
+        await relay.play(stream_sid, self._socket.send_message)
+        self.hang_up(*NOT_READING)
 
     async def _started(self) -> LineStarted | None:
         while self._unreadable < UNREADABLE_LIMIT:
@@ -161,6 +181,10 @@ class WebSocketLine:
             event = await self._next()
             if isinstance(event, MediaFrame):
                 mailbox.hear(self, event)
+            elif isinstance(event, MarkPlayed) and self._call.relay is not None:
+                self._call.relay.played(event.name)
+            elif isinstance(event, KeyPressed):
+                self._call.key_pressed(event.digit)
             elif isinstance(event, LineEnded):
                 return NORMAL
         return UNREADABLE

@@ -8,6 +8,7 @@ verbs after it are what Twilio goes on with, so the caller always reaches somebo
 import re
 from dataclasses import dataclass, field
 from typing import Literal
+from urllib.parse import quote
 from xml.etree import ElementTree as ET
 from xml.parsers import expat
 
@@ -28,6 +29,10 @@ class Fallback:
     """A human: a number, or a SIP address beginning with sip: or sips:."""
     sip_uri: str | None
     """The assistant's SIP address, where there is no human."""
+
+
+NOBODY = Fallback(None, None)
+"""Nobody can: an apology."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,7 @@ def fork_stream(twiml: str, stream_url: str, *, call_sid: str, token: str, statu
     response = ET.Element("Response")
     _add_stream(_add(response, "Start"), stream_url, call_sid, token, status_callback, track="inbound_track")
     start = ET.tostring(response[0], encoding="unicode")
-    inside = _inside_root(twiml)
+    inside = inside_root(twiml)
     return twiml[:inside] + start + twiml[inside:]
 
 
@@ -68,7 +73,7 @@ def check_forkable(twiml: str) -> None:
         raise BadMessage("A TwiML without a verb hangs up.")
 
 
-def _inside_root(twiml: str) -> int:
+def inside_root(twiml: str) -> int:
     """The place right behind the start tag of the root."""
     check_forkable(twiml)
     data = twiml.encode()
@@ -87,6 +92,37 @@ def fallback_only(fallback: Fallback) -> str:
     """The same call without a stream of ours: while full, draining, or when something of ours failed."""
     response = ET.Element("Response")
     _add_fallback(response, fallback)
+    return _text(response)
+
+
+def dial_assistant(sip_uri: str, *, call_sid: str, action: str) -> str:
+    """Hand the call to the assistant's SIP address. `action` is asked what comes after it.
+
+    The call's id travels along as a SIP header, for over there the call has another
+    (https://www.twilio.com/docs/voice/twiml/sip).
+    """
+    response = ET.Element("Response")
+    joint = "&" if "?" in sip_uri else "?"
+    verb = _add(response, "Dial", action=action, method="POST")
+    _add(verb, "Sip").text = _clean(f"{sip_uri}{joint}x-callsid={quote(call_sid, safe='')}")
+    return _text(response)
+
+
+def dial(destination: str, *, action: str | None) -> str:
+    """Connect the caller to a number or SIP address. `action` is asked what comes after it, whatever became of it;
+    without one, nothing does."""
+    response = ET.Element("Response")
+    verb = _add(response, "Dial") if action is None else _add(response, "Dial", action=action, method="POST")
+    if destination.lower().startswith(("sip:", "sips:")):
+        _add(verb, "Sip").text = _clean(destination)
+    else:
+        verb.text = _clean(destination)
+    return _text(response)
+
+
+def hang_up() -> str:
+    response = ET.Element("Response")
+    _add(response, "Hangup")
     return _text(response)
 
 

@@ -7,6 +7,8 @@ address.
 
 from .assistants import RecordingAssistant, Told
 from .engines import ScriptedEngine
+from .fake_llm import FakeLLM
+from .fake_twilio import FakeTwilio, LiveCall
 from .fake_vapi import PRIVATE_KEY, ControlMessage, FakeVapi, Refused
 from .faults import Fault
 from .lines import ScriptedLine
@@ -15,6 +17,8 @@ from .sockets import Closed, HandshakeRefused
 from .twilio_caller import CallResult, Placed, TwilioCaller
 from .twilio_stream import CallerStream, Received
 from .vapi_call import FakeCall, Hook, Turn
+from .vapi_listen import ListenSocket
+from .vapi_transport import Transport
 
 __all__ = [
     "PRIVATE_KEY",
@@ -23,10 +27,14 @@ __all__ = [
     "Closed",
     "ControlMessage",
     "FakeCall",
+    "FakeLLM",
+    "FakeTwilio",
     "FakeVapi",
     "Fault",
     "HandshakeRefused",
     "Hook",
+    "ListenSocket",
+    "LiveCall",
     "Pace",
     "Placed",
     "Received",
@@ -35,6 +43,7 @@ __all__ = [
     "ScriptedEngine",
     "ScriptedLine",
     "Told",
+    "Transport",
     "Turn",
     "TwilioCaller",
 ]

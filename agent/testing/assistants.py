@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import trio
 
-from ..core.context import ContextUpdate
+from ..core.context import ContextUpdate, CutOff
 from ..errors import AssistantRefused, AssistantUnavailable, CallGone
 from .faults import Fault, FaultPlan
 
@@ -35,8 +35,9 @@ class RecordingSession:
     async def tell(self, update: ContextUpdate) -> None:
         await self._assistant.accept(self._call_sid, update)
 
-    async def cut_off(self, sentence: str) -> None:
+    async def cut_off(self, sentence: str) -> CutOff | None:
         await self._assistant.accept(self._call_sid, sentence)
+        return self._assistant.cut
 
 
 class RecordingAssistant:
@@ -47,6 +48,8 @@ class RecordingAssistant:
         self.told: deque[Told] = deque(maxlen=KEEP_TOLD)
         self.attempts = 0
         """Updates offered, accepted or not."""
+        self.cut: CutOff | None = None
+        """What it knows of a turn that is cut off."""
         self._arrived = trio.Event()
         self._faults = FaultPlan("stall", "delay", "unavailable", "refused", "gone", "crash", "refuse_open")
 

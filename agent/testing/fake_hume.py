@@ -68,7 +68,7 @@ class FakeHume:
         self.handshakes = 0
         self.refused: deque[str] = deque(maxlen=KEEP)
         """What it did not take, as error codes."""
-        self._server = HttpServer(self._answer)
+        self._server = HttpServer(self._answer, max_body=25 << 20)
 
     @classmethod
     @asynccontextmanager

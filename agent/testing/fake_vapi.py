@@ -22,7 +22,7 @@ import trio
 
 from ..http import client, httpx
 from .faults import Fault, FaultPlan
-from .http_server import HttpRequest, HttpResponse, HttpServer, Misbehaviour
+from .http_server import HttpRequest, HttpResponse, HttpServer, Misbehaviour, Upgrade
 from .vapi_call import FakeCall, Hook
 from .vapi_contract import CallFacts, error_body, new_call_problems, problems
 
@@ -138,7 +138,7 @@ class FakeVapi:
                     return message
             await arrived.wait()
 
-    async def _answer(self, request: HttpRequest) -> HttpResponse | Misbehaviour:
+    async def _answer(self, request: HttpRequest) -> HttpResponse | Misbehaviour | Upgrade:
         fault = self._faults.take("stall", "delay", "status", "reset", "garbage", path=request.path)
         if fault is None:
             return self._serve(request)
@@ -151,8 +151,30 @@ class FakeVapi:
             return HttpResponse(fault.status, body, JSON + wait)
         return _MISBEHAVIOURS[fault.kind]
 
-    def _serve(self, request: HttpRequest) -> HttpResponse:
+    def _serve(self, request: HttpRequest) -> HttpResponse | Upgrade:
+        if (request.header("upgrade") or "").lower() == "websocket":
+            return self._socket(request)
         return self._create(request) if request.path == "/call" else self._control(request)
+
+    def _socket(self, request: HttpRequest) -> HttpResponse | Upgrade:
+        """A call's listen socket, which asks for the public key where the control address does; or its transport."""
+        if request.path.endswith("/websocket"):
+            return self._transport(request)
+        call = self._calls.get(request.path.strip("/").removesuffix("/transport"))
+        status, reason = self._authorize(request)
+        if status == 200 and (call is None or call.ended or not request.path.endswith("/transport")):
+            status, reason = 404, "Not Found"
+        if status == 200 and call is not None:
+            return Upgrade(call.listen.serve)
+        self._note_refusal(request, status, str(reason))
+        return HttpResponse(status, error_body(status, reason), JSON)
+
+    def _transport(self, request: HttpRequest) -> HttpResponse | Upgrade:
+        call = self._calls.get(request.path.strip("/").removesuffix("/websocket"))
+        if call in self.created and call is not None and not call.ended:
+            return Upgrade(call.transport.serve)
+        self._note_refusal(request, 404, "Not Found")
+        return HttpResponse(404, error_body(404, "Not Found"), JSON)
 
     def _create(self, request: HttpRequest) -> HttpResponse:
         """A call that waits for its caller: the REST route, where the private key belongs."""
@@ -169,7 +191,8 @@ class FakeVapi:
             return HttpResponse(status, error_body(status, wrong), JSON)
         call = self.call()
         self.created.append(call)
-        return HttpResponse(201, json.dumps(call.facts.created()).encode(), JSON)
+        created = call.facts.created_socket(body["transport"]) if "transport" in body else call.facts.created()
+        return HttpResponse(201, json.dumps(created).encode(), JSON)
 
     def _control(self, request: HttpRequest) -> HttpResponse:
         if not request.header("user-agent"):

@@ -12,6 +12,12 @@ from enum import Enum
 
 import h11
 import trio
+from wsproto import WSConnection
+from wsproto.connection import ConnectionType
+from wsproto.events import AcceptConnection, Request
+from wsproto.utilities import RemoteProtocolError
+
+from .sockets import ClientSocket
 
 MAX_BODY = 1 << 20
 MAX_CONNECTIONS = 256
@@ -50,14 +56,22 @@ class Misbehaviour(Enum):
     GARBAGE = "bytes that are not HTTP, then the end"
 
 
-Handler = Callable[[HttpRequest], Awaitable[HttpResponse | Misbehaviour]]
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """What a handler may return to a WebSocket request: it is accepted, and served until this returns."""
+
+    serve: Callable[[ClientSocket], Awaitable[None]]
+    """Gets our end of the socket; the connection is closed afterwards, with or without a closing handshake."""
+
+
+Handler = Callable[[HttpRequest], Awaitable[HttpResponse | Misbehaviour | Upgrade]]
 
 
 class HttpServer:
     """One listener on 127.0.0.1, on a port of its own."""
 
-    def __init__(self, handler: Handler) -> None:
-        self._handler = handler
+    def __init__(self, handler: Handler, *, max_body: int = MAX_BODY) -> None:
+        self._handler, self._max_body = handler, max_body
         self._accepting = trio.CancelScope()
         self._may_accept = trio.Event()
         self._may_accept.set()
@@ -105,8 +119,11 @@ class HttpServer:
 
     async def _converse(self, stream: trio.SocketStream) -> None:
         connection = h11.Connection(h11.SERVER)
-        while (request := await _read_request(connection, stream)) is not None:
+        while (request := await _read_request(connection, stream, self._max_body)) is not None:
             answer = await self._handler(request)
+            if isinstance(answer, Upgrade):
+                await _switch(connection, stream, request, answer)
+                return
             if isinstance(answer, Misbehaviour):
                 await _misbehave(stream, answer)
                 return
@@ -116,11 +133,11 @@ class HttpServer:
             connection.start_next_cycle()
 
 
-async def _read_request(connection: h11.Connection, stream: trio.SocketStream) -> HttpRequest | None:
+async def _read_request(connection: h11.Connection, stream: trio.SocketStream, max_body: int) -> HttpRequest | None:
     """The next request; None when the client has no more, or sends more than anybody should."""
     head: h11.Request | None = None
     body = bytearray()
-    while len(body) <= MAX_BODY:
+    while len(body) <= max_body:
         event = connection.next_event()
         if event is h11.NEED_DATA:
             connection.receive_data(await stream.receive_some(RECEIVE_BYTES))
@@ -134,6 +151,24 @@ async def _read_request(connection: h11.Connection, stream: trio.SocketStream) -
         else:
             return None
     return None
+
+
+async def _switch(connection: h11.Connection, stream: trio.SocketStream, request: HttpRequest, to: Upgrade) -> None:
+    """From HTTP to WebSocket. No extensions are accepted."""
+    protocol = WSConnection(ConnectionType.SERVER)
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in request.headers]
+    try:
+        protocol.initiate_upgrade_connection(headers, request.target)
+        asked = next(iter(protocol.events()), None)
+    except RemoteProtocolError:
+        asked = None
+    if not isinstance(asked, Request):
+        await stream.send_all(_encode(connection, HttpResponse(400)))
+        return
+    await stream.send_all(protocol.send(AcceptConnection()))
+    if early := connection.trailing_data[0]:
+        protocol.receive_data(early)
+    await to.serve(ClientSocket(stream, protocol))
 
 
 async def _misbehave(stream: trio.SocketStream, how: Misbehaviour) -> None:

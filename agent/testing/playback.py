@@ -47,6 +47,9 @@ class Playback:
         """Loop seconds until the queue is empty."""
         return max(0.0, self._until - now)
 
+    def unplayed_bytes(self, now: float) -> int:
+        return round(self.unplayed_s(now) * self._speed * 1000 * SAMPLES_PER_MS) if self._until > now else 0
+
     @property
     def next_at(self) -> float:
         """When the next mark comes back; infinity when none is outstanding."""

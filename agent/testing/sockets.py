@@ -8,7 +8,7 @@ answer to look at rather than an exception in a group.
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -93,7 +93,12 @@ class ClientSocket:
             self._sending.release()
         return True
 
-    async def messages(self) -> AsyncIterator[str | bytes]:
+    async def send_raw(self, data: bytes) -> None:
+        """Bytes that need not be WebSocket."""
+        async with self._sending:
+            await self._stream.send_all(data)
+
+    async def messages(self) -> AsyncGenerator[str | bytes, None]:
         """Every message, until the socket is closed; pings are answered on the way."""
         parts: list[str | bytes] = []
         while self.closed is None:

@@ -1,7 +1,9 @@
 """The socket of one media stream, seen from Twilio's side."""
 
+from base64 import b64decode
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from secrets import token_hex
 
@@ -16,6 +18,8 @@ from .sockets import ClientSocket, Closed
 
 CLOSE_PATIENCE_S = 5.0
 """How long the server's answer to a closing handshake is waited for."""
+KEEP_AUDIO = 16 * 1024 * 1024
+KEEP_ARRIVALS = 200_000
 KEEP_RECEIVED = 1_000
 """How many of the server's messages are kept: the newest."""
 
@@ -42,6 +46,11 @@ class CallerStream:
     def __init__(self, socket: ClientSocket, who: messages.Identity, plan: StreamPlan, pace: Pace) -> None:
         self.stream_sid = "MZ" + token_hex(16)
         self.received: deque[Received] = deque(maxlen=KEEP_RECEIVED)
+        self.audio = bytearray()
+        """What the server gave to be played, without what it took back again by `clear` before it had been; the first
+        16 MB."""
+        self.arrivals: deque[tuple[float, int]] = deque(maxlen=KEEP_ARRIVALS)
+        """Loop time and length of each piece of it."""
         self.frames_sent = 0
         self.frames_lost = 0
         self.max_lag_s = 0.0
@@ -184,10 +193,25 @@ class CallerStream:
             said, error = messages.read(text, self._plan, self.stream_sid)
             self.received.append(received := Received(trio.current_time(), said, error))
             if error is None:
+                self._hear(said, received.at)
                 self._playback.take(said, received.at)
                 self._marks_due.deadline = self._playback.next_at
             self._arrived.set()
             self._arrived = trio.Event()
+
+    def _hear(self, said: Mapping[str, object], now: float) -> None:
+        match said:
+            case {"event": "media", "media": {"payload": str(payload)}}:
+                with suppress(ValueError):  # not base64: nothing that could be played
+                    self._play(b64decode(payload, validate=True), now)
+            case {"event": "clear"}:
+                if unplayed := self._playback.unplayed_bytes(now):
+                    del self.audio[-unplayed:]
+
+    def _play(self, sound: bytes, now: float) -> None:
+        self.arrivals.append((now, len(sound)))
+        if len(self.audio) < KEEP_AUDIO:
+            self.audio += sound
 
     async def _return_marks(self) -> None:
         """Send each mark back when it is due."""

@@ -15,12 +15,16 @@ import trio
 
 from ..http import httpx
 from .vapi_contract import Auth, CallFacts, auth_headers
+from .vapi_listen import ListenSocket
+from .vapi_transport import Transport
 
 WEBHOOK_PATIENCE_S = 20.0
 """`server.timeoutSeconds`, by default. There are no retries (https://docs.vapi.ai/server-url)."""
 WEBHOOK_PATH = "/webhook/vapi"
 SPEECH_S_PER_CHARACTER = 0.06
 """About 165 words a minute."""
+TONE = b"\x2a"
+"""A sample of what a call over a websocket hears of a `say`."""
 KEEP_TURNS = 1_000
 MAX_WAITING = 16
 
@@ -73,6 +77,10 @@ class FakeCall:
         self.turns: deque[Turn] = deque(maxlen=KEEP_TURNS)
         self.undelivered = 0
         """Webhooks that were answered with an error, or not at all."""
+        self.listen = ListenSocket()
+        """Who listens to it."""
+        self.transport = Transport()
+        """Who speaks with it over its websocket, where it was made for that."""
         self._http = http
         self._later = later
         self._waiting: deque[str] = deque(maxlen=MAX_WAITING)  # a `say` that lets the assistant finish first
@@ -154,6 +162,8 @@ class FakeCall:
     def _say(self, text: str, *, instead_of: Turn | None = None) -> None:
         turn = self._begin(text, "force-say")
         self._later(lambda: self._speak(turn, instead_of))
+        if self.transport.connected.is_set():
+            self._later(lambda: self.transport.say(TONE * round(len(text) * SPEECH_S_PER_CHARACTER * 8000)))
 
     async def _speak(self, turn: Turn, instead_of: Turn | None) -> None:
         if instead_of is not None:
@@ -181,6 +191,8 @@ class FakeCall:
         turn = self.turns[-1]
         turn.stopped_at = trio.current_time()
         turn.cut = cut
+        if cut:
+            self.transport.hush()
         return turn
 
     def _hang_up(self) -> None:
@@ -188,3 +200,4 @@ class FakeCall:
             self._stop()
         self._waiting.clear()
         self.ended = True
+        self._later(self.transport.close)

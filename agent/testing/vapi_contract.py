@@ -106,9 +106,25 @@ NEW_CALL: Fields = {
 """`POST /call` as the bypass flow uses it (https://docs.vapi.ai/calls/call-handling-with-vapi-and-twilio)."""
 
 
+AUDIO_FORMATS = ({"format": "mulaw", "sampleRate": 8000}, {"format": "pcm_s16le", "sampleRate": 16000})
+
+
+def _transport(value: object) -> bool:
+    if not isinstance(value, dict) or set(value) - {"provider", "audioFormat"}:
+        return False
+    audio = value.get("audioFormat", {**AUDIO_FORMATS[1], "container": "raw"})
+    return value.get("provider") == "vapi.websocket" and audio in [{**one, "container": "raw"} for one in AUDIO_FORMATS]
+
+
+NEW_SOCKET_CALL: Fields = {"assistantId": (_text, True), "transport": (_transport, True)}
+"""The same for a call over a websocket (https://docs.vapi.ai/calls/websocket-transport)."""
+
+
 def new_call_problems(body: object) -> list[str]:
     """What is wrong with a request for a call; empty when it is accepted."""
-    return _wrong(body, NEW_CALL) if isinstance(body, dict) else ["body must be an object"]
+    if not isinstance(body, dict):
+        return ["body must be an object"]
+    return _wrong(body, NEW_SOCKET_CALL if "transport" in body else NEW_CALL)
 
 
 _ERRORS = {400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests"}
@@ -130,6 +146,21 @@ class CallFacts:
     listen_url: str
     caller: str = "+15550100001"
     number: str = "+15550100100"
+
+    @property
+    def socket_url(self) -> str:
+        """Of its websocket transport."""
+        return f"{self.listen_url.rpartition('/')[0]}/websocket"
+
+    def created_socket(self, transport: Mapping[str, object]) -> dict[str, object]:
+        """Vapi's answer to a request for this call over a websocket."""
+        return {
+            "id": self.call_id,
+            "type": "vapi.websocketCall",
+            "status": "queued",
+            "transport": {**transport, "websocketCallUrl": self.socket_url},
+            "monitor": {"listenUrl": self.listen_url, "controlUrl": self.control_url},
+        }
 
     def created(self) -> dict[str, object]:
         """Vapi's answer to a request for this call. Its TwiML gives the call to Vapi's own socket."""

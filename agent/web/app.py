@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
 import structlog
@@ -11,7 +12,7 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
 from ..errors import BadRequest, LedgerUnavailable
-from . import events, health, listing, live, readings, twilio, vapi
+from . import actions, events, gateway, health, listing, live, readings, twilio, vapi
 from .house import House, house, move_in
 from .replies import json_reply
 
@@ -28,7 +29,7 @@ LAST_PART_S = 10.0
 ASGIApp = Callable[[dict[str, Any], Callable[..., Any], Callable[[Any], Awaitable[None]]], Awaitable[None]]
 
 _CODES = {404: "not_found", 405: "method_not_allowed", 408: "too_slow", 413: "too_large"}
-_WHILE_DRAINING = ("/voice/incoming", "/twilio/", "/webhook/", "/healthz", "/readyz", "/metrics")
+_WHILE_DRAINING = ("/voice/incoming", "/twilio/", "/webhook/", "/llm/", "/healthz", "/readyz", "/metrics")
 """What live calls need in order to end well; everything else is refused while draining."""
 
 
@@ -41,8 +42,10 @@ def create_app(rooms: House) -> QuartTrio:
     for blueprint in (
         twilio.routes,
         vapi.routes,
+        gateway.routes,
         readings.routes,
         listing.routes,
+        actions.routes,
         events.routes,
         live.routes,
         health.routes,
@@ -70,7 +73,8 @@ def finishing(app: QuartTrio) -> ASGIApp:
             with trio.CancelScope(deadline=trio.current_time() + LAST_PART_S if last else math.inf, shield=last):
                 await send(message)
 
-        await app(scope, receive, finish)  # type: ignore[arg-type]
+        async with AsyncExitStack() as exits:  # what an answer is made of lives as long as its request
+            await app({**scope, gateway.EXITS: exits}, receive, finish)  # type: ignore[arg-type]
 
     return run
 

@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 
+import trio
 from quart import Quart, current_app
 
+from ..assistants.llm import Upstream
 from ..assistants.vapi import VapiControl
+from ..assistants.vapi_auth import WebhookAuth
 from ..attach.mode import AttachMode
 from ..calls.directory import CallDirectory
 from ..calls.history import History
@@ -25,6 +28,10 @@ class House:
     history: History
     ledger: Ledger
     vapi: VapiControl
+    vapi_auth: WebhookAuth
+    unproven: trio.CapacityLimiter
+    """Large bodies that are read before their sender has proved itself."""
+    llm: Upstream
     signature: SignatureCheck
     access: Access
     metrics: Metrics

@@ -1,11 +1,13 @@
 """Prometheus: counted from the timeline's events, so that no actor knows it is measured. Never a label per call."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from ..calls.directory import CallDirectory
+from ..calls.policy import BUDGETS
 
 _LATENCY_S = (0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.0, 5.0)
 
@@ -31,6 +33,10 @@ class Metrics:
             buckets=_LATENCY_S,
             registry=registry,
         )
+        spent = Gauge("callmood_budgets_spent", "Budgets found spent since the start.", ["budget"], registry=registry)
+        for budget in BUDGETS:
+            spent.labels(budget).set_function(partial(directory.policy.spent.__getitem__, budget))
+        self._rules = Counter("callmood_rules_reloads", "Edits of the rules file.", ["result"], registry=registry)
         self._refused = Counter("callmood_refused", "Requests refused, by code.", ["code"], registry=registry)
         self._vapi = Counter("callmood_vapi_messages", "Server messages of Vapi.", ["handled"], registry=registry)
 
@@ -41,10 +47,14 @@ class Metrics:
             self._readings.labels(event["source"], event.get("gated", "")).inc()
         elif name == "audio.gap":
             self._gaps.labels(event["cause"]).inc(event["ms"])
-        elif name == "context.updated":
+        elif name == "context.updated" and event["via"] == "control":  # the gateway speaks when the model asks
             self._latency.observe(max(0.0, event["latencyMs"] / 1000))
         elif name == "call.ended":
             self._ended.labels(event["outcome"]).inc()
+
+    def rules_reloaded(self, result: str) -> None:
+        """`ok`, or `bad`: the rules that were in force stay."""
+        self._rules.labels(result).inc()
 
     def refused(self, code: str) -> None:
         self._refused.labels(code).inc()

@@ -41,6 +41,12 @@ async def emotion() -> Response:
     """One reading from outside, folded in with our own; says at once what became of it."""
     rooms = house()
     rooms.access.require(request.headers, request.cookies)
+    if rooms.settings.profile != "acoustic":
+        raise BadRequest(
+            f"Emotions are not taken while CALLMOOD_PROFILE is {rooms.settings.profile}: set it to acoustic.",
+            status=409,
+            code="profile",
+        )
     outside = read_outside(await read_body(EMOTION_LIMIT))
     call = rooms.directory.find(outside.callSid)
     gone = BadRequest("No such call is live.", status=404, code="not_found")

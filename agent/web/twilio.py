@@ -5,13 +5,14 @@ import re
 import structlog
 from quart import Blueprint, Response, g, request
 
-from ..attach.mode import Offer
+from ..attach.mode import DIAL_STATUS, Offer, after_dial
 from ..calls.call import CALL_SID, Call
 from ..core.emotion import Outcome
 from ..errors import BadRequest
 from ..telephony.signature import SIGNATURE_HEADER, parse_form
-from ..telephony.twiml import fallback_only
+from ..telephony.twiml import NOBODY, Fallback, dial, dial_assistant, fallback_only, hang_up
 from .house import house
+from .notice import as_agreed
 from .replies import read_body
 
 log = structlog.get_logger()
@@ -24,6 +25,8 @@ FORM_S = 3.0
 
 _OVER = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
 """Call statuses after which there is no call (https://www.twilio.com/docs/voice/api/call-resource)."""
+_TALKED = frozenset({"completed", "answered"})
+"""What Twilio says of a <Dial> in which somebody spoke with the caller (https://www.twilio.com/docs/voice/twiml/dial)."""
 _LOOPBACK = re.compile(r"(localhost|127(\.\d+){3}|\[::1\])(:\d+)?", re.ASCII)
 
 
@@ -34,10 +37,13 @@ async def voice_incoming() -> Response:
     rooms = house()
     offer = Offer(form["CallSid"], form.get("From", ""), *public_origins())
     try:
-        call = rooms.directory.register(offer.call_sid, caller=offer.caller)
-        if call is None:
+        call = rooms.directory.register(offer.call_sid, caller=offer.caller) if rooms.mode.begins_here else None
+        if call is None and rooms.mode.begins_here:
             log.warning("call.not_admitted", draining=rooms.directory.draining, live=len(rooms.directory))
-        return twiml(await rooms.mode.answer(offer, call))
+        text = await rooms.mode.answer(offer, call)
+        if call is not None:
+            text = as_agreed(text, call, offer.stream_url, rooms.settings, rooms.fallback)
+        return twiml(text)
     except Exception as bug:
         log.error("voice.failed", call=offer.call_sid, exc_info=bug)
         return twiml(fallback_only(rooms.fallback))
@@ -64,6 +70,42 @@ async def call_status() -> Response:
     if call is not None and form.get("CallStatus") in _OVER:
         call.end(Outcome.HANGUP)
     return Response(b"", status=204)
+
+
+@routes.post(DIAL_STATUS)
+async def dial_status() -> Response:
+    """Whoever we had Twilio dial has hung up, or was not to be had: what comes next. Nobody is left alone."""
+    form = await signed_form()
+    rooms, status, leg = house(), form.get("DialCallStatus", ""), request.args.get("leg", "")
+    try:
+        call = live_call(form["CallSid"])
+        if status in _TALKED:
+            return twiml(hang_up())
+        log.warning("dial.failed", call=form["CallSid"], leg=leg, status=status if status in _OVER else "unknown")
+        if call is not None and status in _OVER:
+            note_failure(call, leg, status)
+        origin, _ = public_origins()
+        return twiml(next_after(leg, rooms.fallback, form["CallSid"], after_dial(origin, leg="last")))
+    except Exception as bug:
+        log.error("voice.failed", call=form["CallSid"], exc_info=bug)
+        return twiml(fallback_only(rooms.fallback))
+
+
+def note_failure(call: Call, leg: str, status: str) -> None:
+    if leg == "human":
+        call.transfer_failed(f"the number or address answered {status}")
+    elif leg == "assistant":
+        call.timeline.record("context.failed", reason=f"Vapi's SIP address answered {status}", willRetry=False)
+
+
+def next_after(leg: str, fallback: Fallback, call_sid: str, action: str) -> str:
+    """TwiML for a caller who was not connected: after the human the assistant, after the assistant the human, and
+    after either of these an apology."""
+    if leg == "human" and fallback.sip_uri:
+        return dial_assistant(fallback.sip_uri, call_sid=call_sid, action=action)
+    if leg == "assistant" and fallback.transfer_to:
+        return dial(fallback.transfer_to, action=action)
+    return fallback_only(NOBODY)
 
 
 async def signed_form() -> dict[str, str]:

@@ -79,6 +79,7 @@ class Markers:
             "CALLMOOD_TOKEN": self.token,
             "VAPI_SECRET": self.vapi_secret,
             "CALLMOOD_ATTACH": "bridge",
+            "LLM_BASE_URL": "http://127.0.0.1:9/v1",  # nobody is there
         }
         return kept | known | dict(self.others) | more
 

@@ -5,7 +5,7 @@ from trio.testing import MockClock
 
 from agent.actors.analyzer import Ear
 from agent.actors.channels import WhenFull, open_channel
-from agent.actors.decoder import decode
+from agent.actors.decoder import Decoder
 from agent.core.audio import Block, MediaFrame, Window
 
 
@@ -33,9 +33,7 @@ async def test_what_we_could_not_keep_up_with_is_said_as_dropped_and_keeps_its_p
     ear.hear = heard.append  # type: ignore[method-assign, assignment]
     one, *many = blocks(26)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(
-            lambda: decode(frames, windows_out, ear=ear, timeline=timeline, dropped=lambda: frames_out.dropped)
-        )
+        nursery.start_soon(lambda: Decoder(ear, timeline).run(frames, windows_out, dropped=lambda: frames_out.dropped))
         frames_out.offer(one)
         await trio.sleep(1)
         for block in many:

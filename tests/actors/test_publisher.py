@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 import trio
@@ -9,7 +10,7 @@ from trio.testing import MockClock
 
 from agent.actors.channels import WhenFull, open_channel
 from agent.actors.publisher import LONGEST_BACKOFF_S, Publisher, backoff
-from agent.core.context import ContextUpdate
+from agent.core.context import ContextUpdate, CutOff
 from agent.core.emotion import Emotion, Mood, Trend
 from agent.errors import AssistantRefused, AssistantUnavailable
 from agent.testing import Fault, RecordingAssistant
@@ -30,6 +31,7 @@ class Scene:
     def __init__(self) -> None:
         self.assistant = RecordingAssistant()
         self.heard_ms: int | None = 1_200
+        self.may_tell, self.told_otherwise = True, False
         self.updates, self._inbox = open_channel(ContextUpdate, 1, WhenFull.REPLACE, merge=ContextUpdate.replacing)
         self.events: list[tuple[float, str, dict[str, object]]] = []
         self.ended_at = -1.0
@@ -38,7 +40,15 @@ class Scene:
         self.events.append((trio.current_time(), event, fields))
 
     async def run(self) -> None:
-        publisher = Publisher(self.assistant, "CA1", self, patience_s=PATIENCE_S, heard_ms=lambda: self.heard_ms)
+        publisher = Publisher(
+            self.assistant,
+            "CA1",
+            self,
+            patience_s=PATIENCE_S,
+            heard_ms=lambda: self.heard_ms,
+            may_tell=lambda: self.may_tell,
+            told_otherwise=lambda: self.told_otherwise,
+        )
         await publisher.run(self._inbox)
         self.ended_at = trio.current_time()
 
@@ -46,7 +56,7 @@ class Scene:
     def told(self) -> list[tuple[float, str]]:
         """Notes and sentences the assistant accepted, and when."""
         return [
-            (told.at, told.what.note if isinstance(told.what, ContextUpdate) else told.what)
+            (told.at, told.what.text if isinstance(told.what, ContextUpdate) else told.what)
             for told in self.assistant.told
         ]
 
@@ -54,8 +64,8 @@ class Scene:
         return [(at, fields) for at, name, fields in self.events if name == event]
 
 
-def update(note: str, *, say: str | None = None, heard_at: float = 0.0) -> ContextUpdate:
-    return ContextUpdate(Mood(Emotion("angry", 0.9), Trend.RISING, 5, heard_at), note, say)
+def update(note: str, *, say: str | None = None, heard_at: float = 0.0, **more: Any) -> ContextUpdate:
+    return ContextUpdate(Mood(Emotion("angry", 0.9), Trend.RISING, 5, heard_at), note, say, **more)
 
 
 @asynccontextmanager
@@ -244,6 +254,72 @@ async def test_an_interruption_decided_while_the_platform_could_not_be_opened_is
         scene.updates.offer(update("one", say=SORRY))
         await trio.sleep(30)
     assert [note for _, note in scene.told] == ["one"]
+
+
+async def test_what_a_session_knows_of_a_turn_is_better_than_the_clock(autojump_clock: MockClock) -> None:
+    async with publishing() as scene:
+        scene.assistant.cut = CutOff(heard_ms=740, unheard="about our app")
+        scene.updates.offer(update("one", say=SORRY))
+        await trio.sleep(1)
+    assert scene.named("tts.cancelled") == [
+        (0.0, {"reason": "emotion_escalation", "heardMs": 740, "unheardText": "about our app"})
+    ]
+    assert "app" not in repr(scene.assistant.cut)
+
+
+# --- What an operator says, and what is not to be said any more ---
+
+
+async def test_an_operators_interruption_goes_out_without_a_note_and_says_whose_it_was(
+    autojump_clock: MockClock,
+) -> None:
+    async with publishing() as scene:
+        scene.updates.offer(update("", say=SORRY, reason="operator"))
+        await trio.sleep(1)
+    assert scene.told == [(0.0, SORRY)]
+    assert scene.named("tts.cancelled") == [(0.0, {"reason": "operator", "heardMs": 1_200})]
+    assert scene.named("context.updated") == []
+
+
+async def test_an_operators_words_outlast_an_outage_and_the_notes_of_the_meantime(autojump_clock: MockClock) -> None:
+    async with publishing(Fault("unavailable", until=5.0)) as scene:
+        scene.updates.offer(update("", words=("VIP",)))
+        await trio.sleep(1)
+        scene.updates.offer(update("newer"))
+        await trio.sleep(30)
+    assert [text for _, text in scene.told] == ["newer\n\nVIP"]
+
+
+async def test_an_operators_words_outlast_a_platform_that_does_not_open(autojump_clock: MockClock) -> None:
+    async with publishing(Fault("refuse_open", until=5.0)) as scene:
+        for each in (update("", words=("VIP",)), update("old"), update("new")):
+            await trio.sleep(0.5)
+            scene.updates.offer(each)
+        await trio.sleep(30)
+    assert [text for _, text in scene.told] == ["new\n\nVIP"]
+
+
+async def test_a_model_that_learns_of_moods_another_way_gets_no_notes_but_the_rest(autojump_clock: MockClock) -> None:
+    async with publishing() as scene:
+        scene.told_otherwise = True
+        for each in (update("one", say=SORRY), update("two", words=("VIP",)), update("three")):
+            scene.updates.offer(each)
+            await trio.sleep(1)
+    assert scene.told == [(0.0, SORRY), (1.0, "VIP")]
+
+
+async def test_what_is_waiting_when_moods_may_not_be_acted_on_any_more_is_not_said(autojump_clock: MockClock) -> None:
+    async with publishing(Fault("unavailable", until=5.0)) as scene:
+        scene.updates.offer(update("one"))
+        await trio.sleep(2)
+        scene.may_tell = False
+        await trio.sleep(10)
+        scene.updates.offer(update("two", say=SORRY))
+        await trio.sleep(1)
+        scene.updates.offer(update("", say=SORRY, reason="operator"))
+        await trio.sleep(1)
+    assert [text for _, text in scene.told] == [SORRY]
+    assert [fields["reason"] for _, fields in scene.named("tts.cancelled")] == ["operator"]
 
 
 # --- Ends ---

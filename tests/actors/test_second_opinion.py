@@ -13,9 +13,12 @@ from agent.actors.aggregator import Heard, Incoming
 from agent.actors.channels import Inbox, WhenFull, open_channel
 from agent.actors.second_opinion import LINGER_S, SecondOpinion
 from agent.core.audio import Window
-from agent.core.emotion import LABELS, Emotion, EmotionReading
+from agent.core.emotion import LABELS, Emotion, EmotionReading, Mood, Trend
 from agent.core.opinion import Band
+from agent.core.rules import Decision
 from agent.testing import Fault, ScriptedEngine
+
+DECISION = Decision(Mood(Emotion("angry", 0.9), Trend.RISING, 3, 0.0))
 
 
 class Events:
@@ -122,10 +125,17 @@ async def test_its_outage_is_said_and_holds_up_nothing(autojump_clock: object) -
 async def test_a_transfer_waits_for_an_answer_that_is_under_way_and_no_longer(autojump_clock: object) -> None:
     async with stage(second_engine()) as staged:
         began = trio.current_time()
-        assert await staged.second.confirms(0.4, 4.0)  # nobody is being asked
+        assert await staged.second.confirm(DECISION)  # nobody is being asked
         assert trio.current_time() == began
         staged.engine.fault = Fault("stall")
         await staged.say(0.6, 1)
-        began = trio.current_time()
-        assert await staged.second.confirms(0.4, 4.0)
-        assert trio.current_time() - began == pytest.approx(4.0)
+        with trio.move_on_after(4.0) as patience:
+            await staged.second.confirm(DECISION)
+        assert patience.cancelled_caught
+
+
+async def test_a_transfer_is_not_wanted_where_the_second_engine_hears_a_calm_voice(autojump_clock: object) -> None:
+    calm = EmotionReading(Emotion("neutral", 0.9), "hume", 0, 3000, 0.0, {"angry": 0.1})
+    async with stage(ScriptedEngine(lambda window: calm, name="hume")) as staged:
+        await staged.say(0.6, 1)
+        assert not await staged.second.confirm(DECISION)

@@ -329,3 +329,39 @@ async def test_a_reading_whose_call_crashes_over_it_is_answered_too(
     async with open_stage() as stage:
         with trio.fail_after(5), pytest.raises(CallGone):
             await stage.ring().hear(sad())
+
+
+# --- A relay holds the line ---
+
+
+def relayed() -> tuple[Mailbox, Socket, list[int]]:
+    mailbox, line = connected()
+    heard: list[int] = []
+    mailbox.sink = lambda one: heard.append(one.sequence)
+    return mailbox, line, heard
+
+
+async def test_the_line_of_a_relay_outlives_its_call_and_is_heard_on() -> None:
+    mailbox, line, heard = relayed()
+    mailbox.hang_up(1011, "crashed")
+    mailbox.hear(line, frame(1))
+    assert (heard, line.closed) == ([1], [])
+
+
+async def test_another_line_may_take_over_from_a_relays_even_when_the_call_is_over() -> None:
+    mailbox, old, heard = relayed()
+    mailbox.close()
+    new = Socket()
+    assert mailbox.connect(new, 2)
+    mailbox.hear(old, frame(1))
+    mailbox.hear(new, frame(2))
+    assert (heard, old.closed) == ([2], [SUPERSEDED])
+
+
+async def test_what_a_relay_releases_is_hung_up_and_no_longer_passed_on() -> None:
+    mailbox, line, heard = relayed()
+    mailbox.release(1001, "lost")
+    mailbox.hear(line, frame(1))
+    assert (heard, line.closed) == ([], [(1001, "lost")])
+    mailbox.close()
+    assert not mailbox.connect(Socket(), 2)

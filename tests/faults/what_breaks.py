@@ -179,7 +179,7 @@ def by_receiver(outbox: object, item: object) -> bool:
     return isinstance(item, Block) and "receive" in trio.lowlevel.current_task().name
 
 
-def a_reading(reading: EmotionReading) -> bool:
+def a_reading(reading: EmotionReading, *_: object) -> bool:
     return reading.source != "fallback"
 
 

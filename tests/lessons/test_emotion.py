@@ -13,8 +13,6 @@ from agent.audiofile import load_telephone
 from agent.core import mulaw
 from agent.core.emotion import ANGER, LABELS, Emotion
 from agent.engines.local import LocalEngine
-from agent.errors import ConfigError
-from agent.settings import Settings, check_built
 from agent.testing import ScriptedEngine, ScriptedLine, twilio_messages
 
 from ..calls.stage import ANGRY, CALM, VOICE, Stage, open_stage
@@ -129,7 +127,11 @@ async def test_what_the_agent_says_is_never_analysed(callmood: Callmood) -> None
     assert [event["event"] for event in ended["timeline"]] == ["call.started", "call.ended"]
 
 
-def test_where_callers_must_be_told_first_the_service_does_not_start_without_being_able_to() -> None:
+async def test_where_callers_must_be_told_first_nothing_is_inferred_before(autojump_clock: MockClock) -> None:
     """AI Act Art. 50(3): a caller must be told before the first inference."""
-    with pytest.raises(ConfigError, match="CALLMOOD_REQUIRE_NOTICE"):
-        check_built(Settings(require_notice=True))
+    async with open_stage(ScriptedEngine({0: ANGRY}), require_notice=True) as stage:
+        call = stage.ring()
+        await stage.talk(call, 6)
+        await stage.gone(call)
+        assert stage.names(call) == ["call.started", "call.ended"]
+        assert not stage.assistant.told

@@ -9,7 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import BadMessage
-from agent.telephony.twiml import APOLOGY, Fallback, StreamPlan, connect_stream, fallback_only, fork_stream, read_stream
+from agent.telephony.twiml import (
+    APOLOGY,
+    Fallback,
+    StreamPlan,
+    connect_stream,
+    dial,
+    dial_assistant,
+    fallback_only,
+    fork_stream,
+    hang_up,
+    read_stream,
+)
 
 NOBODY = Fallback(None, None)
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -137,3 +148,32 @@ def test_a_fork_goes_in_front_and_leaves_every_other_byte_as_it_was(theirs: str)
     plan = read_stream(merged)
     assert plan is not None
     assert (plan.verb, plan.url, plan.parameters) == ("Start", "wss://us/1", {"callSid": "CA1", "token": "t&<"})
+
+
+def test_the_assistants_sip_address_is_dialled_with_the_calls_id_as_a_header() -> None:
+    twiml = dial_assistant("sip:a@sip.vapi.ai", call_sid="CA1", action="https://calls.example.com/next?leg=assistant")
+    assert twiml == (
+        '<?xml version="1.0" encoding="UTF-8"?><Response>'
+        '<Dial action="https://calls.example.com/next?leg=assistant" method="POST">'
+        "<Sip>sip:a@sip.vapi.ai?x-callsid=CA1</Sip></Dial></Response>"
+    )
+
+
+def test_a_sip_address_that_has_headers_gets_one_more() -> None:
+    twiml = dial_assistant("sip:a@b?x-shop=7", call_sid="a&b=c", action="x")
+    assert ET.fromstring(twiml)[0][0].text == "sip:a@b?x-shop=7&x-callsid=a%26b%3Dc"
+
+
+@given(wild.filter(lambda text: "\r" not in text), wild)
+def test_whatever_is_dialled_is_one_verb(destination: str, action: str) -> None:
+    for told in (action, None):
+        (verb,) = ET.fromstring(dial(destination, action=told))
+        assert verb.tag == "Dial"
+        assert "".join(verb.itertext()) == NOT_XML.sub("", destination)
+        assert verb.get("action") == (None if told is None else NOT_XML.sub("", told))
+
+
+def test_numbers_are_dialled_and_sip_addresses_called() -> None:
+    assert outline(dial("+15550100100", action=None)) == ["Dial +15550100100"]
+    assert outline(dial("SIPS:a@b", action=None)) == ["Dial Sip SIPS:a@b"]
+    assert outline(hang_up()) == ["Hangup"]

@@ -10,6 +10,8 @@ Real sockets and a real clock. What takes longer than LONGEST_S fails by itself.
 from __future__ import annotations
 
 import json
+import random
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -25,7 +27,7 @@ from agent.service import Ready, run_service
 from agent.settings import Secret, Settings
 from agent.telephony.signature import SIGNATURE_HEADER, sign
 from agent.telephony.twiml import StreamPlan
-from agent.testing import CallerStream, FakeCall, FakeVapi, Hook, Pace, TwilioCaller
+from agent.testing import CallerStream, FakeCall, FakeTwilio, FakeVapi, Hook, Pace, TwilioCaller
 from agent.testing.sockets import Closed
 
 LONGEST_S = 15
@@ -300,3 +302,36 @@ async def start(nursery: trio.Nursery, tmp_path: Path) -> AsyncIterator[Start]:
 async def callmood(start: Start) -> Callmood:
     """A service with the settings of the tests."""
     return await start()
+
+
+@dataclass
+class OwnPort:
+    """Settings of a service that has to know its own address beforehand: where Twilio reaches it for callbacks."""
+
+    port: int
+    twilio: FakeTwilio
+
+    def settings(self, **more: Any) -> dict[str, Any]:
+        return {
+            "port": self.port,
+            "webhook_url": f"http://127.0.0.1:{self.port}",
+            "twilio_account_sid": self.twilio.account_sid,
+            "twilio_base_url": self.twilio.url,
+            **more,
+        }
+
+
+@pytest.fixture
+async def account() -> AsyncIterator[OwnPort]:
+    """A Twilio account, and a port that nobody listens on yet."""
+    async with FakeTwilio.serve(auth_token=AUTH_TOKEN) as twilio:
+        yield OwnPort(free_port(), twilio)
+
+
+def free_port() -> int:
+    """One that nobody listens on, and that no connection of somebody else's is given by chance before we do."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port

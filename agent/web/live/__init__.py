@@ -1,4 +1,7 @@
-"""The supervisor's page: who is on the line, and how they feel. Plain files, no build step, nothing from elsewhere."""
+"""The supervisor's page: who is on the line, and how they feel. Plain files, no build step, nothing from elsewhere.
+
+In the folder `physical` lies the page for the profiles in which nobody's feelings are judged: no file of it names one.
+"""
 
 from importlib.resources import files
 
@@ -17,6 +20,8 @@ _TYPES = {
     "live.js": "text/javascript; charset=utf-8",
     "call.js": "text/javascript; charset=utf-8",
     "parts.js": "text/javascript; charset=utf-8",
+    "physical.css": "text/css; charset=utf-8",
+    "physical.js": "text/javascript; charset=utf-8",
 }
 _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; "
@@ -37,7 +42,8 @@ async def live(call_sid: str | None = None) -> Response | Redirect:
         reply.set_cookie(COOKIE, access.cookie, httponly=True, samesite="Strict", secure=secure, path="/")
         return reply
     access.require(request.headers, request.cookies)
-    return page("index.html", "text/html; charset=utf-8")
+    folder = "" if house().settings.profile == "acoustic" else "physical/"
+    return page(folder + "index.html", "text/html; charset=utf-8")
 
 
 @routes.get("/live/static/<name>")
@@ -45,7 +51,7 @@ async def static(name: str) -> Response:
     """The page's own files. Open: they tell of no call."""
     if name not in _TYPES:
         abort(404)
-    return page(name, _TYPES[name])
+    return page(f"physical/{name}" if name.startswith("physical.") else name, _TYPES[name])
 
 
 def page(name: str, content_type: str) -> Response:
