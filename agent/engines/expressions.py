@@ -77,8 +77,9 @@ class Expressions:
 
 
 def load(path: Path | None = None) -> Expressions:
-    """The user's table, or the packaged one. Raises ConfigError naming the file and the key."""
-    path = path or PACKAGED
+    """The user's table where there is one, or the packaged one. Raises ConfigError naming the file and the key."""
+    if path is None or not path.is_file():
+        path = PACKAGED
     try:
         table = tomllib.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

@@ -59,8 +59,13 @@ class Oruk:
     def __init__(self, *, base_url: str, api_key: str, expressions: Expressions) -> None:
         """`base_url` without a path, e.g. wss://speech-api.oruk.ai."""
         self.url = base_url.rstrip("/") + PATH
-        self.headers = [("Authorization", f"Bearer {api_key}"), ("X-Request-ID", str(uuid4()))]
+        self._key = api_key
         self._expressions = expressions
+
+    @property
+    def headers(self) -> Sequence[tuple[str, str]]:
+        """With an id of its own for every connection."""
+        return [("Authorization", f"Bearer {self._key}"), ("X-Request-ID", str(uuid4()))]
 
     def dialect(self) -> "OrukDialect":
         return OrukDialect(self._expressions)

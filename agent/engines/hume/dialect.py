@@ -49,7 +49,7 @@ class Hume:
     ) -> None:
         """`base_url` without a path, e.g. wss://api.cloud.hume.ai. `timer_ms`: 3000 to 10000."""
         self.url = base_url.rstrip("/") + PATH
-        self.headers = [("X-Hume-Api-Key", api_key)]
+        self.headers: Sequence[tuple[str, str]] = [("X-Hume-Api-Key", api_key)]
         self.ping_s, self.quiet_ms = heartbeat_s, timer_ms + QUIET_MS
         self._expressions, self._timer_ms = expressions, timer_ms
 

@@ -73,13 +73,16 @@ class Vendor(Protocol):
     title: str
     """As people say it."""
     url: str
-    headers: Sequence[tuple[str, str]]
     subprotocols: Sequence[str]
     ping_s: float
     quiet_ms: int
     """Speech sent, and nothing said about it, after which the vendor is stalled."""
     goodbye: str
     """What is sent before leaving."""
+
+    @property
+    def headers(self) -> Sequence[tuple[str, str]]:
+        """Credentials among them."""
 
     def dialect(self) -> Dialect:
         """For a new connection."""
