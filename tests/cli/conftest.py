@@ -69,6 +69,7 @@ def run_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Capt
         monkeypatch.setattr(os, "environ", environment(**env))
         monkeypatch.setattr(sys, "argv", ["callmood", *args])
         monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr("agent.logs.configure", lambda level=0: None)  # what it sets up outlasts a test
         with pytest.raises(SystemExit) as exit_:
             main()
         out, err = capfd.readouterr()
