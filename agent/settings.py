@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from .core.destination import is_number, is_sip_address
 from .errors import ConfigError
 
 ATTACH_MODES = ("tap", "fork", "sip", "listen", "bridge")
@@ -143,6 +144,7 @@ class Settings:
     engine: str = "local"
     profile: str = "acoustic"
     keep_text: bool = False
+    local_model: str = ""
     hybrid_low: float = 0.4
     hybrid_high: float = 0.85
     confirm_within_s: float = 4.0
@@ -236,8 +238,13 @@ def _check_notice(notice: NoticeSettings) -> None:
 
 def _check_ways(settings: Settings) -> None:
     """What single attach modes are told."""
-    if settings.vapi_sip_uri and not settings.vapi_sip_uri.lower().startswith(("sip:", "sips:")):
+    sip_uri, transfer_to = settings.vapi_sip_uri, settings.transfer_to
+    if sip_uri and not is_sip_address(sip_uri):
         raise ConfigError("VAPI_SIP_URI is not a SIP address: write it like sip:name@sip.vapi.ai")
+    if transfer_to and not (is_number(transfer_to) or is_sip_address(transfer_to)):
+        raise ConfigError(
+            "CALLMOOD_TRANSFER_TO is neither a number with its country code, like +15550100100, nor a SIP address"
+        )
     listen = settings.listen
     if not 8_000 <= listen.sample_rate <= 48_000:
         raise ConfigError(f"[listen] sample_rate must lie between 8000 and 48000, not {listen.sample_rate!r}")

@@ -40,7 +40,9 @@ from .telephony.twiml import Fallback
 
 def engine(settings: Settings) -> Engine:
     """The engine that judges windows: for `hybrid` our own, which decides alone."""
-    return vendor(settings, settings.engine) if settings.engine in VENDORS else LocalEngine()
+    if settings.engine in VENDORS:
+        return vendor(settings, settings.engine)
+    return LocalEngine(model=Path(settings.local_model).expanduser() if settings.local_model else None)
 
 
 def second_engine(settings: Settings) -> Engine | None:

@@ -9,7 +9,7 @@ import sys
 import typer
 
 from ..errors import AudioUnreadable, CallmoodError, ConfigError, alone
-from . import analyze, call, demo, dev, doctor, init, ledger, rules, serve, tune
+from . import analyze, call, demo, dev, doctor, init, ledger, rules, serve, train, tune
 from . import eval as eval_
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.command("call")(call.call)
 app.command("analyze")(analyze.analyze)
 app.command("eval")(eval_.evaluate)
 app.command("tune")(tune.tune)
+app.command("train")(train.train)
 app.command("calls")(ledger.calls)
 app.command("show")(ledger.show)
 app.command("tail")(ledger.tail)

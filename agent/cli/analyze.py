@@ -6,12 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from ..offline import Step
+    from ..settings import Settings
+
+ENGINES = ("local", "hume")
+"""Those that read recordings. The others hear only live calls."""
 
 
 def analyze(
     files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="WAV, FLAC, MP3, or raw .ul/.mulaw.")],
-    engine: Annotated[str, typer.Option(help="local is the only one for now.")] = "local",
+    engine: Annotated[str, typer.Option(help="local, or hume: then the recordings are uploaded to Hume.")] = "local",
     as_json: Annotated[bool, typer.Option("--json", help="A line a reading, then a line of summary.")] = False,
     report: Annotated[Path | None, typer.Option(help="Write one self-contained HTML page; for a single file.")] = None,
 ) -> None:
@@ -21,8 +27,8 @@ def analyze(
     from ..audiofile import load_telephone
     from ..errors import AudioUnreadable, ConfigError
 
-    if engine != "local":
-        raise ConfigError(f"--engine {engine} is not built yet: use local")
+    if engine not in ENGINES:
+        raise ConfigError(f"--engine {engine} does not read recordings: use {' or '.join(ENGINES)}")
     if report is not None and len(files) > 1:
         raise ConfigError("--report is for one file: name one, or leave it out")
     unreadable = 0
@@ -35,19 +41,16 @@ def analyze(
             unreadable += 1
             typer.echo(f"callmood: {error}", err=True)
             continue
-        trio.run(_analyze, file, audio, as_json, report)
+        trio.run(_analyze, file, audio, engine, as_json, report)
     raise typer.Exit(2 if unreadable else 0)
 
 
-async def _analyze(file: Path, audio: bytes, as_json: bool, report: Path | None) -> None:
-    from ..calls.tree import tracker
+async def _analyze(file: Path, audio: bytes, engine: str, as_json: bool, report: Path | None) -> None:
     from ..config_sources import load
-    from ..engines.local import LocalEngine
-    from ..offline import read_recording
     from ..report import page
 
     settings = load()
-    steps = [step async for step in read_recording(audio, LocalEngine(), tracker(settings), settings.act_at)]
+    steps = [step async for step in _steps(audio, engine, settings)]
     summary = summarised(file, len(audio) // 8, steps, settings.act_at)
     if report is not None:
         notes = [(step.reading.end_ms, step.update.note) for step in steps if step.update is not None]
@@ -56,6 +59,18 @@ async def _analyze(file: Path, audio: bytes, as_json: bool, report: Path | None)
         _print_json(file, steps, summary)
     else:
         _print_text(steps, summary)
+
+
+def _steps(audio: bytes, engine: str, settings: "Settings") -> "AsyncIterator[Step]":
+    """The recording as this engine hears it."""
+    from ..calls.tree import tracker
+    from ..engines.local import LocalEngine
+    from ..offline import read_recording
+    from .at_hume import read_at_hume
+
+    if engine == "hume":
+        return read_at_hume(audio, settings)
+    return read_recording(audio, LocalEngine(), tracker(settings), settings.act_at)
 
 
 def save(path: Path, text: str) -> None:

@@ -1,5 +1,6 @@
 """What `callmood doctor` looks at on this machine: a small function each, in the list at the end."""
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -44,7 +45,8 @@ def mode_check(settings: "Settings") -> Iterator[Check]:
         check_built(settings)
         yield f"attach mode {settings.attach}, engine {settings.engine}, profile {settings.profile}", ""
     except CallmoodError as error:
-        yield str(error), EDIT
+        missing = re.match(r"([A-Z_]+) is not set", str(error))
+        yield str(error), ask(missing[1]) if missing else EDIT
     if settings.require_notice:
         yield told_by(settings.attach), ""
 
@@ -165,6 +167,27 @@ def engine_check(settings: "Settings") -> Iterator[Check]:
         yield f"the local engine: {error}", "pip install --force-reinstall --no-deps callmood"
 
 
+HYBRID_SHARE = 0.15
+"""Of a call, that `hybrid` sends to Hume: measured with scripts/bench/hybrid.py."""
+
+
+def vendor_check(settings: "Settings") -> Iterator[Check]:
+    """What an engine over the network needs, and what it costs: vendors bill the audio they are sent."""
+    if settings.profile != "acoustic" or settings.engine == "local":
+        return
+    key, title = ("ORUK_API_KEY", "oruk") if settings.engine == "oruk" else ("HUME_API_KEY", "Hume")
+    there = settings.oruk_api_key if settings.engine == "oruk" else settings.hume_api_key
+    yield (
+        f"{key} is there, for engine {settings.engine}" if there else f"engine {settings.engine} needs {key}",
+        ("" if there else ask(key)),
+    )
+    sent = "60 s of audio"
+    if settings.engine == "hybrid":
+        sent = f"audio only while our own engine is in doubt, in our measurements {60 * HYBRID_SHARE:.0f} s,"
+    limit = f"{settings.hume_seconds_per_call:g} s a call and {settings.hume_sessions} sessions at once at the most"
+    yield f"a minute of a call sends {title} {sent} {limit}", ""
+
+
 def port_check(settings: "Settings") -> Iterator[Check]:
     """Our port is free, or ours already."""
     import socket
@@ -211,6 +234,7 @@ CHECKS: tuple[Callable[["Settings"], Iterator[Check]], ...] = (
     ledger_check,
     rules_check,
     engine_check,
+    vendor_check,
     port_check,
     clock_check,
     ability_lines,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..service import Ready
     from ..testing import FakeCall
 
-VOICE = "emma_calm_then_angry.wav"
+VOICE = "adam_calm_then_angry.wav"
 
 WHAT_NEXT = """
 The assistant was told, and cut off, by how the voice sounded: no word was understood for it.
@@ -40,7 +40,7 @@ BUNDLED: Script = (
     (11.0, 12.6, "Let me look that up for you."),
     (13.4, 20.0, "While you wait, let me tell you about our app, where you can follow every order yourself, and"),
 )
-"""In the bundled recording the caller's tone turns at 13.0 s. The assistant talks on, until it is cut off."""
+"""In the bundled recording the caller's tone turns at 12.6 s. The assistant talks on, until it is cut off."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from .questions import ASKED_WITH_A_GATEWAY, MODES, QUESTIONS, Question
+from .questions import MODES, QUESTIONS, Question, is_asked
 
 Ask = Callable[[str, str, bool], str]
 """Prompt, default and whether it is hidden, to an answer."""
@@ -79,8 +79,7 @@ def interview(given: Mapping[str, str], there: Mapping[str, str], ask: Ask) -> d
         mode = ask("Mode", there.get(MODE, "tap"), False)
     new = {MODE: mode}
     for question in QUESTIONS:
-        skipped = question.name in ASKED_WITH_A_GATEWAY and not {**there, **new}.get("LLM_BASE_URL")
-        if mode not in question.modes or skipped:
+        if mode not in question.modes or not is_asked(question, {**there, **new}):
             continue
         if answer := one_answer(question, mode, given.get(question.name, ""), there.get(question.name, ""), ask):
             new[question.name] = answer
@@ -158,7 +157,8 @@ def write(folder: Path, new: Mapping[str, str], *, gateway: bool) -> list[str]:
             path, text = folder / "config" / name, default_text(name)
             if text is not None and not path.exists():
                 path.parent.mkdir(exist_ok=True)
-                path.write_text(text, "utf-8")
+                with path.open("x", encoding="utf-8") as file:  # never through a link that leads nowhere yet
+                    file.write(text)
                 done.append(f"wrote config/{name}")
     except OSError as error:
         raise ConfigError(f"{error.filename} cannot be written ({error.strerror}): make the folder writable") from None

@@ -10,11 +10,14 @@ from functools import partial
 import msgspec
 import trio
 
-from ..calls.call import masked
-from ..errors import CarrierRefused, CarrierUnavailable
+from ..calls.handover import masked
+from ..engines.expressions import load as load_expressions
+from ..engines.streamed import knock
+from ..errors import CarrierRefused, CarrierUnavailable, EngineRefused, EngineUnavailable
 from ..http import client, httpx
 from ..settings import Settings
 from ..telephony.twilio_numbers import Number, TwilioNumbers, clock_of
+from ..wiring import VENDORS
 from .checks import SET_CLOCK, Check, ask
 from .questions import WEBHOOK_MODES
 from .reaching import look
@@ -156,6 +159,23 @@ async def llm_upstream(http: httpx.AsyncClient, settings: Settings) -> Asked:
     return [("the model of the gateway answers", "")]
 
 
+async def engine_vendors(_: httpx.AsyncClient, settings: Settings) -> Asked:
+    """Engines over the network whose keys are set: a session is opened, as for a call, and closed before any audio."""
+    found: Asked = []
+    for name, key in {"hume": settings.hume_api_key, "oruk": settings.oruk_api_key}.items():
+        if not key:
+            continue
+        vendor = VENDORS[name](settings, load_expressions(settings.expressions_file))
+        try:
+            await knock(vendor)
+            found.append((f"{vendor.title} accepts the key and opens a session", ""))
+        except EngineRefused as error:
+            found.append((str(error), ask(f"{name.upper()}_API_KEY")))
+        except EngineUnavailable as error:
+            found.append((str(error), AGAIN))
+    return found
+
+
 def clock(theirs: float | None) -> Asked:
     """Ours against theirs; nothing where they told none, or it fits."""
     if theirs is None:
@@ -171,4 +191,5 @@ CHECKS: tuple[Callable[[httpx.AsyncClient, Settings], Awaitable[Asked]], ...] = 
     vapi_assistant,
     vapi_phone_number,
     llm_upstream,
+    engine_vendors,
 )

@@ -1,6 +1,8 @@
 """What a user is asked for, mode by mode: one table for `init`, which asks, and `doctor`, which looks."""
 
+import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 MODES = {
@@ -152,6 +154,26 @@ QUESTIONS = (
         "gpt-4.1-mini",
         "it is what the model's server calls it",
     ),
+    Question(
+        "HUME_API_KEY",
+        "Hume API key",
+        _ALL,
+        (),
+        r"[!-~]{16,256}",
+        "a long text without spaces",
+        "it stands under API keys at cloud.hume.ai",
+        secret=True,
+    ),
 )
 
 ASKED_WITH_A_GATEWAY = ("LLM_API_KEY", "LLM_MODEL")
+ENGINE = "CALLMOOD_ENGINE"
+ASKED_WITH_AN_ENGINE = {"HUME_API_KEY": ("hume", "hybrid")}
+
+
+def is_asked(question: Question, known: Mapping[str, str]) -> bool:
+    """Whether an answer would be of use, with these answers given already."""
+    if question.name in ASKED_WITH_A_GATEWAY:
+        return bool(known.get("LLM_BASE_URL"))
+    engine = os.environ.get(ENGINE) or known.get(ENGINE, "local")
+    return engine in ASKED_WITH_AN_ENGINE.get(question.name, (engine,))

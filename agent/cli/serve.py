@@ -75,7 +75,11 @@ def leaves(engine: str, *, told: bool, profile: str = "acoustic") -> str:
             "CALLMOOD_PROFILE is physical-only: loudness, rate and overlap of voices are measured on this machine, "
             "nothing is inferred of how anybody feels, and nothing is told to any assistant."
         )
-    voice = "No voice leaves this machine" if engine == "local" else f"Callers' voices are sent to {engine}"
+    voice = {
+        "local": "No voice leaves this machine",
+        "hume": "Callers' voices are sent to Hume",
+        "hybrid": "Callers' voices are sent to Hume while our own engine is in doubt",
+    }.get(engine, f"Callers' voices are sent to {engine}")
     return f"{voice}; {'notes about moods go to Vapi' if told else 'nothing is told to any assistant'}."
 
 

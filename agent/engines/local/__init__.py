@@ -1,5 +1,6 @@
-"""The engine on this machine: prosody of the telephone band, against the caller's own baseline, in numpy."""
+"""The engine on this machine: the voice of the telephone band, against the caller's own, judged by a trained model."""
 
+from .model import verify_model
 from .session import LocalEngine, LocalSession
 
-__all__ = ["LocalEngine", "LocalSession"]
+__all__ = ["LocalEngine", "LocalSession", "verify_model"]

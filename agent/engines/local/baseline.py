@@ -1,44 +1,56 @@
 """How this caller sounds when calm, as far as we can know.
 
-The reference a voice is compared with lies between the ordinary caller and this one. It moves towards this caller as
-calm speech is heard, feature by feature: quickly where people differ more among each other than from moment to moment
-(pitch: half way after two seconds), slowly where the moment decides, and never wholly, for the first seconds of a call
-may be anything. The spread that counts as ordinary narrows with it. Speech counts the less the less calm it sounds, so
-that anger is slow to become the norm. Loudness is different: line and handset set it, so it is only ever compared with
-the caller's own.
+Speech becomes part of what is usual only some seconds after it was heard, or a caller would always be compared with
+the very words that are judged, and not at all where it was taken for anger. How far the baseline is trusted grows with
+the speech behind it: half way after four seconds, as the model has learnt it; a short one trusted wholly does harm.
 """
 
 from typing import Final
 
-from .features import FEATURES
-from .model import CENTRE, SPREAD, SPREAD_OF_ONE, Vector
+import numpy as np
 
-_HALF_WAY_S: Final = 6.0 * (SPREAD_OF_ONE / SPREAD) ** 2
-"""Seconds of calm speech after which this caller counts as much as the ordinary one."""
+from .memory import Memory
+from .spectrum import Floats
+
+TRUSTED_S: Final = 4.0
+"""Seconds of calm speech after which the baseline counts half."""
+_LATER_S: Final = 2.0
+"""Speech waits for at least this much newer speech."""
 _MEMORY_S: Final = 60.0
 """Calm speech older than this fades: lines and handsets change."""
-_ALWAYS: Final = 0.3
-"""What speech that does not sound calm still counts: a bright, high voice on a bright line never sounds calm by the
-ordinary measure, and must yet become its own."""
-_LOUDNESS: Final = FEATURES.index("loudness")
-_LOUDNESS_KNOWN_S: Final = 2.0
+_CALM: Final = 0.5
+"""Anger believed to this degree, and more, is never usual."""
 
 
-class Baseline:
-    def __init__(self) -> None:
-        self._mean = CENTRE.copy()
-        self._calm_s = 0.0
+def known(memory: Memory) -> Floats:
+    """How far each call's baseline is to be trusted, 0 to 1."""
+    seconds = memory["usual_s"]
+    return np.asarray(seconds / (seconds + np.float32(TRUSTED_S)))
 
-    def reference(self, values: Vector) -> tuple[Vector, Vector]:
-        """What to compare these values with, and the spread that is ordinary around it."""
-        own = self._calm_s / (self._calm_s + _HALF_WAY_S)
-        centre = CENTRE + own * (self._mean - CENTRE)
-        known = min(1.0, self._calm_s / _LOUDNESS_KNOWN_S)
-        centre[_LOUDNESS] = values[_LOUDNESS] + known * (self._mean[_LOUDNESS] - values[_LOUDNESS])
-        return centre, SPREAD + own * (SPREAD_OF_ONE - SPREAD)
 
-    def learn(self, values: Vector, speech_s: float, calm: float) -> None:
-        """Take in a window that brought so much new speech, believed calm to this degree."""
-        weight = speech_s * (_ALWAYS + (1.0 - _ALWAYS) * calm**2)
-        self._calm_s = min(_MEMORY_S, self._calm_s + weight)
-        self._mean += (values - self._mean) * (weight / self._calm_s)
+def learn(memory: Memory, features: Floats, new_s: Floats, anger: Floats) -> None:
+    """Take in stretches that brought so much new speech each, believed angry to this degree."""
+    calm = np.where(anger < _CALM, 1 - anger, 0).astype(np.float32)
+    weight = new_s * calm
+    memory["lately"][:, 0] += features * weight[:, np.newaxis]
+    memory["lately_s"][:, 0] += weight
+    # Anger shows late: what was said just before it is not to be trusted either.
+    memory["lately"] *= np.where(anger < _CALM, 1, 0).astype(np.float32)[:, np.newaxis, np.newaxis]
+    memory["lately_s"] *= np.where(anger < _CALM, 1, 0).astype(np.float32)[:, np.newaxis]
+    full = np.flatnonzero(memory["lately_s"][:, 0] >= _LATER_S)
+    if len(full):
+        _commit(memory, full)
+
+
+def _commit(memory: Memory, full: np.ndarray[tuple[int], np.dtype[np.intp]]) -> None:
+    """The older half becomes usual, the newer half the older one."""
+    seconds = memory["lately_s"][full, 1]
+    before = np.minimum(memory["usual_s"][full], np.float32(_MEMORY_S) - seconds)
+    total = np.maximum(before + seconds, np.float32(1e-6))
+    usual = memory["usual"][full] * before[:, np.newaxis] + memory["lately"][full, 1]
+    memory["usual"][full] = usual / total[:, np.newaxis]
+    memory["usual_s"][full] = before + seconds
+    memory["lately"][full, 1] = memory["lately"][full, 0]
+    memory["lately_s"][full, 1] = memory["lately_s"][full, 0]
+    memory["lately"][full, 0] = 0
+    memory["lately_s"][full, 0] = 0

@@ -1,61 +1,72 @@
 """Evidence accumulated over a call.
 
-What one window says is weak, and overlaps what the last one said. Belief follows it within less than half a second of
-speech, so that several windows must agree before an alarm, and fades while nobody speaks.
+What one stretch of speech says is weak, and overlaps what the last one said. The log-odds of anger against all else
+start low, follow the evidence as new speech comes, and sink back while nobody speaks: so several stretches must agree
+before an alarm, the sooner the clearer they are. What lasts for seconds is believed more than a burst: a slow trace of
+the same evidence adds to it, where it speaks for anger. Beside them go the log-shares of the labels, for what is said
+when it is not anger, and for which kind of anger it is.
 """
 
-import math
 from typing import Final
 
-from ...core.emotion import LABELS, Emotion
-from .baseline import Baseline
-from .features import FEATURES, Heard
-from .model import CENTRE, SPREAD, Vector, evidence, probabilities, strongest
+import numpy as np
 
-_FOLLOWS_MS: Final = 300.0
-"""Speech after which belief has gone two thirds of the way to what the windows say."""
-_FADES_MS: Final = 15_000.0
-_AGREEING: Final = 2.2
-"""How much surer several agreeing windows are than one."""
-_SYLLABLES_DB: Final = 2.9
-"""Speech changes its level by more than this every 20 ms, on average; crying, barking and humming by less."""
-_MODULATION: Final = FEATURES.index("modulation")
-_NEUTRAL: Final = LABELS.index("neutral")
-_ORDINARY: Final = evidence(CENTRE, CENTRE, SPREAD)
-"""The evidence of an ordinary voice: where belief starts, and what it fades to."""
+from ...core.emotion import ANGER, LABELS
+from .model import Evidence, labelled
+from .spectrum import Floats
+
+_IN_ANGER: Final = np.array([label in ANGER for label in LABELS])
+_AT_REST: Final = np.float32(-4.0)
+_SHARES_AT_REST: Final = np.array([2.0 if label == "neutral" else 0.0 for label in LABELS], dtype=np.float32)
+_MOST: Final = np.float32(6.0)
+"""Log-odds one stretch can bring: no single one decides."""
+_LEAST_SHARE: Final = np.float32(1e-3)
+_KNOWN_WELL: Final = np.float32(0.5)
+"""A baseline trusted so far needs no allowance for strangers any more."""
+_LASTING_MS: Final = np.float32(3000)
+LASTING: Final = 0.5
+"""What the slow trace counts beside the quick one."""
+_MOSTLY_NEUTRAL: Final = np.array([1.0 if label == "neutral" else 0.0 for label in LABELS], dtype=np.float32)
+"""Callers are neutral more often than the recordings the model was fitted to."""
+SIZE: Final = 2 + len(LABELS)
+"""Of one call's belief: the log-odds of anger, their slow trace, then the log-shares of LABELS."""
+AT_REST: Final[Floats] = np.array([_AT_REST, 0.0, *_SHARES_AT_REST], dtype=np.float32)
 
 
-class Belief:
-    """One caller's."""
+def said(log_probabilities: Floats, known: Floats, evidence: Evidence) -> Floats:
+    """What stretches say, shape (n, SIZE), from log-probabilities over CLASSES and how far the caller's calm voice is
+    known, shape (n,)."""
+    ours = np.maximum(labelled(log_probabilities), _LEAST_SHARE)
+    anger = ours[:, _IN_ANGER].sum(axis=1)
+    stranger = 1 - np.minimum(known / _KNOWN_WELL, 1)
+    bias = evidence.anger_bias + stranger * np.float32(evidence.stranger_bias - evidence.anger_bias)
+    odds = np.log(anger / np.maximum(1 - anger, _LEAST_SHARE)) + bias.astype(np.float32)
+    gain = np.float32(evidence.gain)
+    anger_odds = np.clip(odds * gain, -_MOST, _MOST)[:, np.newaxis]
+    return np.concatenate((anger_odds, anger_odds, gain * np.log(ours) + _MOSTLY_NEUTRAL), axis=1)
 
-    def __init__(self) -> None:
-        self._baseline = Baseline()
-        self._log_odds: Vector = _ORDINARY * _AGREEING
-        self._shares = probabilities(self._log_odds)
-        self.scores = probabilities(_ORDINARY)
-        """What the last window with speech says by itself, over LABELS."""
 
-    @property
-    def emotion(self) -> Emotion:
-        """What is believed by now."""
-        return strongest(self._shares)
+def followed(belief: Floats, new: Floats, new_ms: Floats, evidence: Evidence) -> Floats:
+    """Belief after so much new speech, shape (n,), said this."""
+    share = np.repeat(-np.expm1(-new_ms / np.float32(evidence.follows_ms))[:, np.newaxis], SIZE, axis=1)
+    share[:, 1] = -np.expm1(-new_ms / _LASTING_MS)
+    return np.asarray(belief + (new - belief) * share)
 
-    def fade(self, ms: int) -> None:
-        """So long without a voice."""
-        self._approach(_ORDINARY, ms / _FADES_MS)
 
-    def follow(self, heard: Heard, new_ms: int) -> None:
-        """Take in a window that brought so much speech that no window before it had."""
-        values = heard.values
-        if values[_MODULATION] < _SYLLABLES_DB:
-            self.fade(new_ms)
-            return
-        window = evidence(values, *self._baseline.reference(values))
-        self._approach(window, new_ms / _FOLLOWS_MS)
-        self.scores = probabilities(window)
-        calm = min(self.scores[_NEUTRAL], self._shares[_NEUTRAL])
-        self._baseline.learn(values, new_ms / 1000, float(calm))
+def anger_odds(belief: Floats) -> Floats:
+    """Log-odds of anger, shape (n,), the slow trace included."""
+    return np.asarray(belief[:, 0] + np.float32(LASTING) * np.maximum(belief[:, 1], 0))
 
-    def _approach(self, log_odds: Vector, time_constants: float) -> None:
-        self._log_odds += (log_odds * _AGREEING - self._log_odds) * -math.expm1(-time_constants)
-        self._shares = probabilities(self._log_odds)
+
+def faded(belief: Floats, ms: float, evidence: Evidence) -> Floats:
+    """Belief after so long without a voice."""
+    return np.asarray(AT_REST + (belief - AT_REST) * np.float32(np.exp(-ms / evidence.fades_ms)))
+
+
+def shares(belief: Floats) -> Floats:
+    """Probabilities over LABELS, shape (n, 6)."""
+    anger = 1 / (1 + np.exp(-anger_odds(belief)))
+    grown = np.exp(belief[:, 2:] - belief[:, 2:].max(axis=1, keepdims=True)) + np.float32(1e-9)
+    grown[:, _IN_ANGER] *= (anger / grown[:, _IN_ANGER].sum(axis=1))[:, np.newaxis]
+    grown[:, ~_IN_ANGER] *= ((1 - anger) / grown[:, ~_IN_ANGER].sum(axis=1))[:, np.newaxis]
+    return np.asarray(grown)

@@ -1,140 +1,196 @@
-"""From features to beliefs: a linear model small enough to read.
+"""The trained model: from the features of a stretch of speech, and what is usual for this caller, to a judgement.
 
-Every feature is compared with a reference (see `baseline`) and divided by its ordinary spread; each label then adds up
-its evidence. Labels compete with neutral, whose own evidence is zero: an ordinary voice, whoever's it is, differs from
-its reference by less than the bias it takes to be anything else.
+A few small networks, alike but for the chance they began with, whose log-probabilities are averaged and then sharpened
+or softened so that they mean what they say (`temperature`). They tell apart our labels, other emotions, and sounds that
+are nobody's voice; the last two are no label of ours, and count as neutral in what we say.
 
-The numbers are set by hand. Signs and proportions follow what acted anger, fear, joy and sadness do to a telephone
-voice; sizes are rounded so that no single feature can raise an alarm: each is cut off at `_MOST` spreads, and loudness
-is measured in the caller's own, so a loud talker, or one who moves closer to the telephone, is not an angry one.
+The file is made by `callmood train` and checked against the checksum beside it before anything in it is believed.
 """
 
+import hashlib
+import io
+import json
 from collections.abc import Mapping, Sequence
-from typing import Final
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...core.emotion import ANGER, LABELS, Emotion
-from .features import FEATURES
+from ...errors import ConfigError
+from .pooling import FEATURES, LOUDNESS
+from .spectrum import Floats, times
 
-Vector = NDArray[np.float64]
+CLASSES: Final = (*LABELS, "other", "noise")
+SHIPPED: Final = Path(__file__).with_name("weights.npz")
 
-ORDINARY: Final = {  # mean; spread among callers; spread of one caller from moment to moment
-    "loudness": (-27.8, 4.5, 2.9),
-    "dynamics": (7.7, 2.1, 1.75),
-    "pitch": (9.8, 5.2, 2.9),
-    "pitch_range": (6.3, 5.1, 4.3),
-    "low": (-2.3, 1.8, 1.25),
-    "first_formant": (-8.4, 4.0, 3.2),
-    "mid": (-11.8, 4.4, 3.4),
-    "high": (-17.1, 4.7, 3.2),
-    "top": (-20.8, 5.5, 3.4),
-    "modulation": (4.6, 1.1, 0.95),
-    "periodicity": (0.71, 0.05, 0.03),
-    "voiced": (0.71, 0.12, 0.11),
-}
-"""1.5 s of ordinary telephone speech: commands, prompts, service calls."""
-
-_EVIDENCE: Final[Mapping[str, Mapping[str, float]]] = {
-    # Vocal effort: louder and higher than oneself, energy moving up from the lowest band (an open jaw raises the first
-    # formant, a hard glottal closure fills the upper bands), a voice less clear.
-    "angry": {
-        "bias": -3.1,
-        "loudness": 0.7,
-        "shouting": 0.55,
-        "pitch": 1.0,
-        "shrill": 0.15,
-        "pitch_range": -0.35,
-        "low": -0.25,
-        "first_formant": 0.45,
-        "mid": 0.5,
-        "high": 0.15,
-        "top": 0.7,
-        "periodicity": -0.4,
-    },
-    # Irritation short of anger: the hard voice, without the height.
-    "frustrated": {
-        "bias": -3.1,
-        "loudness": 0.85,
-        "shouting": 0.3,
-        "pitch": 0.35,
-        "shrill": -0.55,
-        "pitch_range": -0.2,
-        "low": -0.2,
-        "first_formant": 0.35,
-        "mid": 0.35,
-        "top": 0.7,
-        "periodicity": -0.3,
-    },
-    # High arousal without the hard voice: as loud and higher still, brighter.
-    "happy": {"bias": -2.9, "loudness": 0.9, "shouting": 0.4, "pitch": 1.0, "shrill": 0.4, "mid": 0.15, "high": 0.3},
-    # Higher yet, at little more than one's own loudness, monotonous, breathy, nothing added in the upper bands.
-    "fearful": {
-        "bias": -3.3,
-        "loudness": 0.3,
-        "shouting": 0.45,
-        "pitch": 1.25,
-        "shrill": 0.7,
-        "pitch_range": -0.55,
-        "first_formant": -0.2,
-        "top": -0.2,
-        "periodicity": -0.4,
-    },
-    # Dull and level: little energy from the first formant up, little melody, softer.
-    "sad": {
-        "bias": -3.2,
-        "loudness": -0.15,
-        "shrill": 0.4,
-        "pitch_range": -0.4,
-        "first_formant": -0.5,
-        "high": -0.35,
-    },
-}
-
-_MOST: Final = 3.0
+_CUT: Final = np.float32(4.0)
 """Spreads at which a feature has said all it can say."""
-_SHRILL: Final = 1.5
-_SHOUTING: Final = 2.0
-"""Spreads of pitch and loudness beyond which the rest counts by itself: anger need not be higher, fear and joy are."""
-_LOUDNESS, _PITCH = FEATURES.index("loudness"), FEATURES.index("pitch")
-_ANGRY, _FRUSTRATED = LABELS.index("angry"), LABELS.index("frustrated")
+_SLAB: Final = 4
+"""Calls in one matrix product."""
+_ANGRY, _FRUSTRATED, _NEUTRAL = (LABELS.index(label) for label in ("angry", "frustrated", "neutral"))
 
 
-def _table(names: Sequence[str]) -> Vector:
-    return np.array([[_EVIDENCE.get(label, {}).get(name, 0.0) for name in names] for label in LABELS])
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """How what single stretches say becomes belief."""
+
+    gain: float
+    """How much surer several agreeing stretches are than one."""
+    anger_bias: float
+    """Added to the log-odds of anger, so that one operating point fits all: of a caller whose calm voice is known."""
+    stranger_bias: float
+    """The same of a caller of whom nothing is known. In between while the baseline grows."""
+    follows_ms: float
+    """New speech after which belief has gone two thirds of the way to what the stretches say."""
+    fades_ms: float
+    """The same for silence, on the way back to where belief starts."""
 
 
-CENTRE: Final = np.array([ORDINARY[feature][0] for feature in FEATURES])
-SPREAD: Final = np.array([ORDINARY[feature][1] for feature in FEATURES])
-SPREAD_OF_ONE: Final = np.array([ORDINARY[feature][2] for feature in FEATURES])
-_WEIGHTS: Final = _table(FEATURES)
-_SHRILL_WEIGHTS: Final = _table(("shrill",))[:, 0]
-_SHOUTING_WEIGHTS: Final = _table(("shouting",))[:, 0]
-_BIAS: Final = _table(("bias",))[:, 0]
+@dataclass(frozen=True, slots=True)
+class Model:
+    """See `judge`."""
+
+    centre: Floats
+    spread: Floats
+    """Of the features in training, shape (len(FEATURES),)."""
+    networks: tuple[tuple[tuple[Floats, Floats], ...], ...]
+    """Of each network its layers: weights (inputs, outputs) and biases (outputs,)."""
+    temperature: float
+    evidence: Evidence
+    checksum: str = ""
+    about: str = "{}"
+    """JSON: seed, corpora, version."""
+
+    def judge(self, features: Floats, usual: Floats, known: Floats) -> Floats:
+        """Log-probabilities over CLASSES, shape (n, 8).
+
+        `features` (n, D); `usual` (n, D), what they are when this caller is calm, as far as that is `known` (n,), from
+        0 to 1.
+        """
+        return self._calibrated(self.logits(self.inputs(features, usual, known)))
+
+    def inputs(self, features: Floats, usual: Floats, known: Floats) -> Floats:
+        """What the networks see: the features by themselves, and against the caller's own."""
+        alone = np.clip((features - self.centre) / self.spread, -_CUT, _CUT)
+        alone[:, LOUDNESS] = 0  # line and handset set it
+        known = known[:, np.newaxis]
+        against = np.clip((features - usual) / self.spread, -_CUT, _CUT) * known
+        return np.concatenate((alone, against, known), axis=1)
+
+    def logits(self, inputs: Floats) -> Floats:
+        total = np.zeros((len(inputs), len(CLASSES)), dtype=np.float32)
+        for layers in self.networks:
+            inner = inputs
+            for weights, biases in layers[:-1]:
+                inner = np.maximum(times(inner, weights, _SLAB) + biases, 0)
+            weights, biases = layers[-1]
+            total += log_softmax(times(inner, weights, _SLAB) + biases)
+        return total / np.float32(len(self.networks))
+
+    def _calibrated(self, logits: Floats) -> Floats:
+        return log_softmax(logits / np.float32(self.temperature))
 
 
-def evidence(values: Vector, centre: Vector, spread: Vector) -> Vector:
-    """Log-odds against neutral of each label, for one window."""
-    far = (values - centre) / spread
-    unusual = np.minimum(np.maximum(far, -_MOST), _MOST)
-    pitch, loudness = float(far[_PITCH]), float(far[_LOUDNESS])
-    unusual[_PITCH] = max(-_MOST, min(pitch, _SHRILL))
-    unusual[_LOUDNESS] = max(-_MOST, min(loudness, _SHOUTING))
-    shrill, shouting = min(max(0.0, pitch - _SHRILL), _MOST), min(max(0.0, loudness - _SHOUTING), _MOST)
-    return np.asarray(_WEIGHTS @ unusual + shrill * _SHRILL_WEIGHTS + shouting * _SHOUTING_WEIGHTS + _BIAS)
+def log_softmax(logits: Floats) -> Floats:
+    high = logits.max(axis=1, keepdims=True)
+    lower = logits - high
+    return np.asarray(lower - np.log(np.exp(lower).sum(axis=1, keepdims=True)))
 
 
-def probabilities(log_odds: Vector) -> Vector:
-    """Over LABELS, summing to 1."""
-    grown = np.exp(log_odds - log_odds.max())
-    return np.asarray(grown / grown.sum())
+def labelled(log_probabilities: Floats) -> Floats:
+    """Probabilities over LABELS, shape (n, 6): what is no label of ours is neutral."""
+    shares = np.exp(log_probabilities)
+    ours = shares[:, : len(LABELS)].copy()
+    ours[:, _NEUTRAL] += shares[:, len(LABELS) :].sum(axis=1)
+    return np.asarray(ours / ours.sum(axis=1, keepdims=True))
 
 
-def strongest(belief: Vector) -> Emotion:
+def strongest(shares: Sequence[float]) -> Emotion:
     """The label most believed in, anger and frustration counting together."""
-    shares = belief.tolist()
     angry, frustrated = shares[_ANGRY], shares[_FRUSTRATED]
     anger_label = "angry" if angry >= frustrated else "frustrated"
     others = [Emotion(label, share) for label, share in zip(LABELS, shares, strict=True) if label not in ANGER]
     return max(*others, Emotion(anger_label, min(1.0, angry + frustrated)), key=lambda emotion: emotion.score)
+
+
+def load(path: Path = SHIPPED) -> Model:
+    """The model in this file. Raises ConfigError where it is missing, or not what its checksum says."""
+    beside = path.with_name(path.name + ".sha256")
+    expected = beside.read_text().split()[0] if beside.is_file() and beside.read_text().split() else "none"
+    content = path.read_bytes() if path.is_file() else None
+    found = hashlib.sha256(content).hexdigest() if content is not None else "no file"
+    if content is None or found != expected:
+        raise ConfigError(
+            f"The model {path} is not usable (checksum found: {found}, expected in {beside.name}: {expected}): "
+            "install Callmood again, or make the model with `callmood train`."
+        )
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            return _model(arrays, found)
+    except (KeyError, ValueError, OSError) as error:
+        raise ConfigError(
+            f"The model {path} (checksum {found}, as expected) was made for another version of Callmood: "
+            "make it again with `callmood train`."
+        ) from error
+
+
+def _model(arrays: Mapping[str, NDArray[Any]], checksum: str) -> Model:
+    if tuple(arrays["features"].tolist()) != FEATURES or tuple(arrays["classes"].tolist()) != CLASSES:
+        raise ValueError("other features")
+    networks = tuple(
+        tuple(
+            (arrays[f"weights{network}_{layer}"].astype(np.float32), arrays[f"biases{network}_{layer}"])
+            for layer in range(layers)
+        )
+        for network, layers in enumerate(arrays["layers"].tolist())
+    )
+    gain, anger_bias, stranger_bias, follows_ms, fades_ms = arrays["evidence"].tolist()
+    return Model(
+        arrays["centre"],
+        arrays["spread"],
+        networks,
+        float(arrays["temperature"]),
+        Evidence(gain, anger_bias, stranger_bias, follows_ms, fades_ms),
+        checksum,
+        str(arrays["about"]),
+    )
+
+
+def save(model: Model, path: Path, about: Mapping[str, object]) -> str:
+    """Write the model and its checksum beside it; returns the checksum. The same model, the same bytes."""
+    arrays: dict[str, NDArray[Any]] = {
+        "features": np.array(FEATURES),
+        "classes": np.array(CLASSES),
+        "centre": model.centre,
+        "spread": model.spread,
+        "layers": np.array([len(layers) for layers in model.networks]),
+        "temperature": np.array(model.temperature),
+        "evidence": np.array(
+            [
+                model.evidence.gain,
+                model.evidence.anger_bias,
+                model.evidence.stranger_bias,
+                model.evidence.follows_ms,
+                model.evidence.fades_ms,
+            ]
+        ),
+        "about": np.array(json.dumps(about, sort_keys=True)),
+    }
+    for network, layers in enumerate(model.networks):
+        for layer, (weights, biases) in enumerate(layers):
+            arrays[f"weights{network}_{layer}"] = weights.astype(np.float16)
+            arrays[f"biases{network}_{layer}"] = biases
+    content = io.BytesIO()
+    np.savez(content, **arrays)  # type: ignore[arg-type]
+    path.write_bytes(content.getvalue())
+    checksum = hashlib.sha256(content.getvalue()).hexdigest()
+    path.with_name(path.name + ".sha256").write_text(f"{checksum}  {path.name}\n")
+    return checksum
+
+
+def verify_model(path: Path = SHIPPED) -> str:
+    """The file's checksum, after it was compared with the one beside it. Raises ConfigError."""
+    return load(path).checksum

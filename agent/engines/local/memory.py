@@ -1,0 +1,61 @@
+"""What is remembered of a call: about 20 kB, the same however long it lasts, and at most 20 ms of it sound."""
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.emotion import LABELS
+from . import belief, pooling, spectrum, summary, voice
+
+Memory = NDArray[np.void]
+"""Records of n calls; `MEMORY` says what is in one."""
+
+CALIBRATION_MS: Final = 1000
+"""Speech heard in the call before anything is said about it."""
+_D: Final = len(pooling.FEATURES)
+
+MEMORY: Final = np.dtype(
+    [
+        ("sound", np.float32, (spectrum.KEPT,)),  # the end of the last block
+        ("floors", np.float32, (voice.FLOOR_BLOCKS,)),  # dB, quietest row of the last blocks
+        ("octaves", np.float32, (voice.HELD_ROWS,)),  # pitch of the last rows
+        ("good", np.bool_, (voice.HANGOVER,)),  # which of them sounded like a voice
+        ("before", np.float32, (summary.BEFORE,)),  # the last row's spectrum
+        ("blocks", np.float32, (pooling.BLOCKS, summary.SIZE)),  # the last four seconds, as sums
+        ("tracks", np.float32, (2, pooling.TRACK_ROWS)),  # dB, level and upper share of the last two seconds
+        ("spoken", np.float32, (pooling.TRACK_ROWS,)),  # which of their rows are speech
+        ("usual", np.float32, (_D,)),  # the caller's features when calm
+        ("usual_s", np.float32),  # seconds of speech behind them
+        ("lately", np.float32, (2, _D)),  # what may become usual: sums of features, newer and older
+        ("lately_s", np.float32, (2,)),  # seconds of speech in each
+        ("belief", np.float32, (belief.SIZE,)),
+        ("scores", np.float32, (len(LABELS),)),  # what the last stretch says by itself
+        ("speech_ms", np.int64),  # heard in the call
+        ("clipped", np.float32),  # share of samples at full scale, lately
+        ("quality", np.float32),
+    ]
+)
+
+
+def remember_nothing(memory: Memory) -> None:
+    """The state before the first sound; what was there is overwritten."""
+    memory.view(np.uint8)[:] = 0
+    memory["floors"] = voice.FLOOR_CEILING_DB
+    memory["octaves"] = voice.NO_VOICE
+    memory["belief"] = belief.AT_REST
+    memory["scores"][:, 0] = 1.0
+
+
+def blank(n: int) -> Memory:
+    """The memory of n calls before their first sound."""
+    memory: NDArray[Any] = np.zeros(n, MEMORY)
+    remember_nothing(memory)
+    return memory
+
+
+def after_a_hole(memory: Memory) -> None:
+    """Nothing heard before it is judged together with what comes after; caller and line are still known."""
+    for name in ("sound", "good", "before", "blocks", "tracks", "spoken"):
+        memory[name] = 0
+    memory["octaves"] = voice.NO_VOICE

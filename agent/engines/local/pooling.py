@@ -1,0 +1,158 @@
+"""From the blocks of a stretch of speech to the features of a voice.
+
+The numbers are those vocal effort and arousal show themselves in (Banse & Scherer 1996; Eyben et al., GeMAPS, 2016), as
+far as a telephone lets them through: shape of the spectrum and its movement, pitch, loudness, rhythm. The level of the
+recording is in none of them but `loudness`, which is only ever compared with the caller's own.
+"""
+
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .spectrum import ROWS, Floats, times
+from .summary import CHANGES, COUNT, SPEECH, VALUES, VOICED
+
+BLOCKS: Final = 20
+"""A stretch reaches back four seconds at most."""
+ENOUGH_ROWS: Final = 75
+"""A stretch ends, going back, when it holds a second and a half of speech."""
+LEAST_ROWS: Final = 20
+LEAST_VOICED_ROWS: Final = 8
+"""Less than 400 ms of speech, or 160 ms of voice in it, say nothing about it."""
+_V: Final = len(VALUES)
+_LEVEL, _PITCH, _UPPER = VALUES.index("level"), VALUES.index("pitch"), VALUES.index("upper")
+_TRACKED: Final = (_LEVEL, _PITCH, _UPPER)
+TRACK_ROWS: Final = BLOCKS // 2 * ROWS
+"""Two seconds of level and upper share, for their rhythm."""
+_RHYTHM_HZ: Final = (0.4, 2.0, 4.0, 6.0, 10.0, 16.0, 25.0)
+
+FEATURES: Final = (
+    *(f"voiced.{value}" for value in VALUES if value != "level"),
+    "loudness",
+    *(f"voiced.sd.{value}" for value in VALUES),
+    *(f"speech.{value}" for value in VALUES if value not in ("level", "pitch")),
+    *(f"speech.sd.{value}" for value in VALUES if value != "pitch"),
+    *(f"voiced.{change}" for change in CHANGES),
+    *(f"speech.{change}" for change in CHANGES if change != "glide"),
+    *("voiced_share", "onsets", "peaks", "pitch_with_level", "upper_with_level"),
+    *(f"slow.{VALUES[value]}" for value in _TRACKED),
+    *(f"slope.{VALUES[value]}" for value in _TRACKED),
+    *("loudest", "highest", "lowest"),
+    *(f"rhythm.{track}.{hz}" for track in ("level", "upper") for hz in _RHYTHM_HZ[:-1]),
+)
+LOUDNESS: Final = FEATURES.index("loudness")
+
+
+def _tones() -> Floats:
+    """A track, tapered, to the cosines and sines of its rhythm."""
+    hz = np.arange(0.5, 25.0, 0.5)
+    turns = 2 * np.pi * np.outer(np.arange(TRACK_ROWS) / 50.0, hz)
+    taper = np.hanning(TRACK_ROWS)[:, np.newaxis]
+    return np.concatenate((np.cos(turns) * taper, np.sin(turns) * taper), axis=1).astype(np.float32)
+
+
+def _tone_bands() -> Floats:
+    hz = np.arange(0.5, 25.0, 0.5)
+    return np.array([(hz >= low) & (hz < high) for low, high in pairwise(_RHYTHM_HZ)], dtype=np.float32).T
+
+
+_TONES: Final = _tones()
+_TONE_BANDS: Final = _tone_bands()
+_BLOCK_AT: Final = np.arange(BLOCKS, dtype=np.float32)
+_TRACKS: Final = 2
+_LEAST_VARIANCE: Final = np.float32(0.01)
+
+
+def stretch(blocks: Floats) -> Floats:
+    """Which of the blocks, shape (n, BLOCKS, SIZE), oldest first, belong to the newest stretch: 0 or 1, (n, BLOCKS)."""
+    speech = blocks[:, :, COUNT["speech"]]
+    newer = np.cumsum(speech[:, ::-1], axis=1)[:, ::-1] - speech
+    return np.asarray(newer < ENOUGH_ROWS, dtype=np.float32)
+
+
+def enough(speech_rows: Floats, voiced_rows: Floats) -> NDArray[np.bool_]:
+    """Whether stretches with so many rows of speech, and of voice in it, can be judged."""
+    return (speech_rows >= LEAST_ROWS) & (voiced_rows >= LEAST_VOICED_ROWS)
+
+
+def pool(blocks: Floats, belongs: Floats, tracks: Floats, spoken: Floats) -> Floats:
+    """The features of n stretches, shape (n, len(FEATURES)).
+
+    `blocks` and `belongs` as above; `tracks` (n, 2, TRACK_ROWS) in dB, and which of their rows are speech, `spoken`
+    (n, TRACK_ROWS), 0 or 1.
+    """
+    n = len(blocks)
+    sums = np.matmul(belongs[:, np.newaxis], blocks)[:, 0]
+    voiced = np.maximum(sums[:, COUNT["voiced"]], 1)[:, np.newaxis]
+    speech = np.maximum(sums[:, COUNT["speech"]], 1)[:, np.newaxis]
+    of_voice, of_speech = sums[:, VOICED] / voiced, sums[:, SPEECH] / speech
+    voice_sd, speech_sd = _spread(of_voice), _spread(of_speech)
+    level, pitch, upper = (of_voice[:, at : at + 1] for at in _TRACKED)
+
+    def counted(name: str) -> Floats:
+        return np.asarray(sums[:, COUNT[name]][:, np.newaxis])
+
+    with_level = voice_sd[:, _LEVEL : _LEVEL + 1]
+    return np.concatenate(
+        (
+            of_voice[:, :_LEVEL],
+            level,
+            voice_sd,
+            of_speech[:, :_PITCH],
+            speech_sd[:, :_PITCH],
+            speech_sd[:, _LEVEL : _LEVEL + 1],
+            of_voice[:, 2 * _V :],
+            of_speech[:, 2 * _V : -1],
+            voiced / speech,
+            counted("onsets") / speech,
+            counted("peaks") / speech,
+            (counted("pitch_level") / voiced - pitch * level) / (voice_sd[:, _PITCH : _PITCH + 1] * with_level),
+            (counted("upper_level") / voiced - upper * level) / (voice_sd[:, _UPPER : _UPPER + 1] * with_level),
+            *_slow(blocks, belongs, level, pitch),
+            _rhythm(tracks, spoken).reshape(n, 2 * _TONE_BANDS.shape[1]),
+        ),
+        axis=1,
+    )
+
+
+def _spread(means: Floats) -> Floats:
+    values, squares = means[:, :_V], means[:, _V : 2 * _V]
+    return np.asarray(np.sqrt(np.maximum(squares - values * values, _LEAST_VARIANCE)))
+
+
+def _slow(blocks: Floats, belongs: Floats, level: Floats, pitch: Floats) -> tuple[Floats, Floats, Floats]:
+    """How blocks with a voice differ from each other: spread and slope of three values, and the extremes."""
+    count = blocks[:, :, COUNT["voiced"]]
+    has = (count >= 2) & (belongs > 0)
+    weight = has.astype(np.float32)
+    how_many = np.maximum(weight.sum(axis=1), 1)[:, np.newaxis]
+    means = blocks[:, :, _TRACKED] / np.maximum(count, 1)[:, :, np.newaxis]
+    centre = (means * weight[:, :, np.newaxis]).sum(axis=1) / how_many
+    away = (means - centre[:, np.newaxis]) * weight[:, :, np.newaxis]
+    spread = np.sqrt(np.square(away).sum(axis=1) / how_many + np.float32(1e-6))
+    when = (_BLOCK_AT - (_BLOCK_AT * weight).sum(axis=1, keepdims=True) / how_many) * weight
+    slope = (away * when[:, :, np.newaxis]).sum(axis=1) / (np.square(when).sum(axis=1)[:, np.newaxis] + 1)
+
+    def most(name: str, least: float) -> Floats:
+        return np.asarray(np.where(has, blocks[:, :, COUNT[name]], np.float32(least)).max(axis=1)[:, np.newaxis])
+
+    lowest = np.where(has, blocks[:, :, COUNT["lowest"]], np.float32(50)).min(axis=1)[:, np.newaxis]
+    extremes = np.concatenate((most("loudest", -100) - level, most("highest", -50) - pitch, lowest - pitch), axis=1)
+    return spread, slope, np.clip(extremes, -30, 30)
+
+
+def _rhythm(tracks: Floats, spoken: Floats) -> Floats:
+    """Shares of the movement of level and upper share by speed, dB: shape (n, 2, 6)."""
+    n = len(tracks)
+    speech = spoken[:, np.newaxis]
+    mean = (tracks * speech).sum(axis=2) / np.maximum(spoken.sum(axis=1), 1)[:, np.newaxis]
+    moves = (tracks - mean[:, :, np.newaxis]) * speech
+    tones = times(moves.reshape(2 * n, TRACK_ROWS), _TONES, _TRACKS)
+    half = tones.shape[1] // 2
+    power = times(np.square(tones[:, :half]) + np.square(tones[:, half:]), _TONE_BANDS, _TRACKS).reshape(
+        n, 2, _TONE_BANDS.shape[1]
+    )
+    total = power.sum(axis=2)[:, :, np.newaxis] + np.float32(1e-3)
+    return np.asarray(np.float32(10) * np.log10(power / total + np.float32(1e-4)))

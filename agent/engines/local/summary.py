@@ -1,0 +1,130 @@
+"""A block of 200 ms as sums, so that whatever stretch of a call is judged, its numbers come from adding blocks up."""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .spectrum import BANDS, CENTRES_HZ, ROWS, Floats, Spectra, times
+from .voice import Voices
+
+CEPSTRA: Final = 12
+VALUES: Final = (
+    *(f"band{band}" for band in range(BANDS)),  # dB, each band's share of the row's power
+    *(f"cepstrum{order}" for order in range(1, CEPSTRA + 1)),  # the shape of those shares
+    "open",  # semitones, centre of the power below 1 kHz: how open the mouth is
+    "front",  # semitones, centre of the power from 1 to 2.6 kHz
+    "upper",  # dB, share of the power above 1 kHz: vocal effort
+    "periodicity",
+    "pitch",  # semitones above 150 Hz; 0 where there is no voice
+    "level",  # dB below full scale
+)
+"""Of a row. Summed, and their squares, over voiced rows and over rows of speech."""
+CHANGES: Final = (*(f"change{order}" for order in range(1, CEPSTRA + 1)), "flux", "swing", "glide")
+"""From the row before, without sign: of the cepstra, of all bands together, of the level, of the pitch."""
+COUNTS: Final = ("voiced", "speech", "onsets", "peaks", "pitch_level", "upper_level", "loudest", "highest", "lowest")
+
+_V, _C = len(VALUES), len(CHANGES)
+_OF_ONE: Final = 2 * _V + _C
+SIZE: Final = 2 * _OF_ONE + len(COUNTS)
+VOICED: Final = slice(0, _OF_ONE)
+SPEECH: Final = slice(_OF_ONE, 2 * _OF_ONE)
+COUNT: Final = {name: 2 * _OF_ONE + at for at, name in enumerate(COUNTS)}
+BEFORE: Final = BANDS + CEPSTRA + 1
+"""What the next block needs of a block's last row: its bands, cepstra and level."""
+
+_PITCH, _LEVEL, _UPPER = VALUES.index("pitch"), VALUES.index("level"), VALUES.index("upper")
+_FAINTEST_DB: Final = np.float32(-45)
+_DB: Final = np.float32(10)
+_SEMITONES: Final = np.float32(12)
+_PITCH_150: Final = np.float32(np.log2(150))
+
+
+def _cosines() -> Floats:
+    at = (np.arange(BANDS) + 0.5) / BANDS
+    turns = np.pi * np.outer(at, np.arange(1, CEPSTRA + 1))
+    return np.asarray(np.cos(turns) / np.sqrt(BANDS / 2), dtype=np.float32)
+
+
+def _regions() -> Floats:
+    """Bands to: power below 1 kHz, from 1 to 2.6 kHz, above 1 kHz, all of it; the first two again times semitones."""
+    low, front = CENTRES_HZ < 1000, (CENTRES_HZ >= 1000) & (CENTRES_HZ < 2600)
+    semitones = 12 * np.log2(CENTRES_HZ / 1000)
+    columns = (low, front, ~low, np.ones(BANDS), low * semitones, front * semitones)
+    return np.stack([np.asarray(column, dtype=np.float32) for column in columns], axis=1)
+
+
+_COSINES: Final = _cosines()
+_REGIONS: Final = _regions()
+
+
+def summarise(spectra: Spectra, voices: Voices, before: Floats | None) -> tuple[Floats, Floats]:
+    """The sums of n blocks, shape (n, SIZE), and the tracks of level and upper share (n, 2, 10) in dB.
+
+    `before`, shape (n, BEFORE), is each call's last row, and is brought up to date in place. None: the blocks are one
+    call's, in order.
+    """
+    n = len(spectra.bands)
+    bands_db = _DB * np.log10(spectra.bands)
+    regions = times(spectra.bands.reshape(n * ROWS, BANDS), _REGIONS).reshape(n, ROWS, 6)
+    level = _DB * np.log10(regions[:, :, 3])
+    shape = np.maximum(bands_db - level[:, :, np.newaxis], _FAINTEST_DB)
+    cepstra = times(shape.reshape(n * ROWS, BANDS), _COSINES).reshape(n, ROWS, CEPSTRA)
+    has_pitch = voices.octaves > 0
+    pitch = np.where(has_pitch[:, 1:], _SEMITONES * (voices.octaves[:, 1:] - _PITCH_150), np.float32(0))
+    upper = _DB * np.log10(np.maximum(regions[:, :, 2] / regions[:, :, 3], np.float32(1e-4)))
+
+    rows = np.empty((n, ROWS, _OF_ONE), dtype=np.float32)
+    rows[:, :, :BANDS] = shape
+    rows[:, :, BANDS : BANDS + CEPSTRA] = cepstra
+    rows[:, :, BANDS + CEPSTRA : BANDS + CEPSTRA + 2] = regions[:, :, 4:] / regions[:, :, :2]
+    rows[:, :, _UPPER] = upper
+    rows[:, :, _UPPER + 1] = spectra.periodicity
+    rows[:, :, _PITCH] = pitch
+    rows[:, :, _LEVEL] = level
+    np.square(rows[:, :, :_V], out=rows[:, :, _V : 2 * _V])
+
+    now = np.concatenate((bands_db, cepstra, level[:, :, np.newaxis]), axis=2)
+    if before is None:  # each block follows the one in front of it
+        first = np.concatenate((now[:1, 0], now[:-1, -1]))
+    else:
+        first = np.where(before[:, -1:] == 0, now[:, 0], before)  # zeros: nothing was heard before
+        before[:] = now[:, -1]
+    then = np.concatenate((first[:, np.newaxis], now[:, :-1]), axis=1)
+    steps = now - then
+    changes = np.abs(steps)
+    rows[:, :, 2 * _V : 2 * _V + CEPSTRA] = changes[:, :, BANDS:-1]
+    rows[:, :, -3] = changes[:, :, :BANDS].mean(axis=2)
+    rows[:, :, -2] = changes[:, :, -1]
+    glides = np.abs(voices.octaves[:, 1:] - voices.octaves[:, :-1])
+    rows[:, :, -1] = np.where(has_pitch[:, 1:] & has_pitch[:, :-1], _SEMITONES * np.minimum(glides, 0.3), 0)
+
+    masks = np.stack((voices.voiced, voices.speech), axis=1).astype(np.float32)
+    sums = np.empty((n, SIZE), dtype=np.float32)
+    np.matmul(masks, rows, out=sums[:, : 2 * _OF_ONE].reshape(n, 2, _OF_ONE))
+    sums[:, 2 * _OF_ONE :] = _counted(voices, masks, pitch, level, upper, steps[:, :, -1])
+    return sums, np.stack((level, upper), axis=1)
+
+
+def _counted(
+    voices: Voices, masks: Floats, pitch: Floats, level: Floats, upper: Floats, rises: Floats
+) -> NDArray[np.float32]:
+    """In the order of COUNTS."""
+    voiced = voices.voiced
+    with_voice = masks[:, 0]
+    starts = voiced & ~np.concatenate((voices.octaves[:, :1] > 0, voiced[:, :-1]), axis=1)
+    tops = (rises[:, :-1] > 0) & (rises[:, 1:] <= 0) & voices.speech[:, :-1]
+    return np.stack(
+        (
+            with_voice.sum(axis=1),
+            masks[:, 1].sum(axis=1),
+            starts.sum(axis=1, dtype=np.float32),
+            tops.sum(axis=1, dtype=np.float32),
+            (with_voice * pitch * level).sum(axis=1),
+            (with_voice * upper * level).sum(axis=1),
+            np.where(voiced, level, np.float32(-100)).max(axis=1),
+            np.where(voiced, pitch, np.float32(-50)).max(axis=1),
+            np.where(voiced, pitch, np.float32(50)).min(axis=1),
+        ),
+        axis=1,
+    )

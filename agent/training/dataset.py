@@ -1,0 +1,141 @@
+"""What a model is fitted to: stretches of speech, how often each is drawn, and what is usual for its speaker."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..engines.local.baseline import TRUSTED_S
+from ..engines.local.pooling import LOUDNESS
+from ..engines.local.spectrum import ROW_MS, Floats
+from .corpora import Clip
+from .extraction import Heard
+from .network import Batch
+
+CALM_CLIPS: Final = (1, 2, 4, 8)
+"""How many calm recordings of the same speaker a baseline is made of."""
+_PLAIN: Final = 3.0
+"""How often the plain telephone is drawn for each time another one is."""
+_WITH_BASELINE: Final = 0.55
+_MIX: Final = 0.3
+_JITTER: Final = 0.1
+_CUT: Final = 4.0
+_EMOTIONS: Final = {"neutral": 1.5, "happy": 1.4, "sad": 0.8, "fearful": 1.0, "angry": 2.2, "": 0.8}
+"""How often each label is drawn, in corpora that have anger: its confusions more often."""
+_UNLABELLED_CALLS: Final = 2.0
+"""Ordinary talk on real telephones is rare, and what a live call mostly is."""
+
+Ints = NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """Of each recording over each telephone (m of them), what other calm recordings of its speaker are like."""
+
+    of: Ints
+    """Which of the m each stretch belongs to, shape (n,)."""
+    features: Floats
+    """Shape (m, len(CALM_CLIPS), D)."""
+    known: Floats
+    """How far that is to be trusted, (m, len(CALM_CLIPS))."""
+
+
+def usual(clips: Sequence[Clip], heard: Heard) -> Usual:
+    key = heard.clip.astype(np.int64) * 1000 + heard.copy
+    keys, starts, of = np.unique(key, return_index=True, return_inverse=True)
+    weight = heard.new_rows.astype(np.float32)
+    total = np.add.reduceat(weight, starts)
+    mean = np.add.reduceat(heard.features * weight[:, np.newaxis], starts) / total[:, np.newaxis]
+    seconds = total * np.float32(ROW_MS / 1000)
+    calm: dict[tuple[str, int], list[int]] = defaultdict(list)
+    for at, one in enumerate(keys.tolist()):
+        clip = clips[one // 1000]
+        if clip.calm:
+            calm[clip.who, one % 1000].append(at)
+    chance = np.random.default_rng(7)
+    features = np.zeros((len(keys), len(CALM_CLIPS), heard.features.shape[1]), dtype=np.float32)
+    known = np.zeros((len(keys), len(CALM_CLIPS)), dtype=np.float32)
+    for at, one in enumerate(keys.tolist()):
+        others = [other for other in calm.get((clips[one // 1000].who, one % 1000), ()) if other != at]
+        for variant, count in enumerate(CALM_CLIPS if others else ()):
+            chosen = chance.choice(others, min(count, len(others)), replace=False)
+            spoken = seconds[chosen]
+            features[at, variant] = (mean[chosen] * spoken[:, np.newaxis]).sum(axis=0) / spoken.sum()
+            known[at, variant] = spoken.sum() / (spoken.sum() + TRUSTED_S)
+    return Usual(np.asarray(of, dtype=np.intp), features, known)
+
+
+def frequencies(clips: Sequence[Clip], heard: Heard, chosen: Ints) -> NDArray[np.float64]:
+    """How often each of the chosen stretches is to be drawn, summing to 1: corpora, labels, speakers and recordings in
+    balance, however many stretches they have."""
+    angry = {clip.corpus for clip in clips if clip.label in ("angry", "frustrated")}
+    _, of = np.unique(heard.clip[chosen].astype(np.int64) * 1000 + heard.copy[chosen], return_inverse=True)
+    share = np.where(heard.copy[chosen] == 0, _PLAIN, 1.0) / np.bincount(of)[of]
+    groups: dict[tuple[str, str, str], float] = defaultdict(float)
+    keys = []
+    for clip_at, part in zip(heard.clip[chosen].tolist(), share.tolist(), strict=True):
+        clip = clips[clip_at]
+        key = (clip.corpus, clip.label, clip.speaker if clip.corpus in angry or clip.emotion else "")
+        groups[key] += part
+        keys.append(key)
+    speakers: dict[tuple[str, str], int] = defaultdict(int)
+    for corpus, label, _ in groups:
+        speakers[corpus, label] += 1
+    sizes: dict[str, int] = defaultdict(int)
+    for clip in clips:
+        sizes[clip.corpus] += 1
+    calls = {clip.corpus for clip in clips if clip.emotion == "unlabelled_call"}
+
+    def wanted(corpus: str, label: str) -> float:
+        if corpus in angry:
+            return _EMOTIONS.get(label, 1.0)
+        return _UNLABELLED_CALLS if corpus in calls else min(1.0, max(0.25, sizes[corpus] / 250))
+
+    weights = np.array(
+        [
+            part / groups[key] * wanted(*key[:2]) / speakers[key[:2]]
+            for key, part in zip(keys, share.tolist(), strict=True)
+        ]
+    )
+    return np.asarray(weights / weights.sum())
+
+
+class Deck:
+    """Batches drawn from the chosen stretches: with a baseline or without, two of them mixed, a little blurred."""
+
+    def __init__(self, clips: Sequence[Clip], heard: Heard, usual: Usual, chosen: Ints) -> None:
+        often = frequencies(clips, heard, chosen)
+        features = heard.features[chosen]
+        weight = often.astype(np.float32)
+        self.centre = weight @ features
+        variance = weight @ np.square(features - self.centre)
+        self.spread = (np.sqrt(variance) + 1e-3).astype(np.float32)
+        self._features, self._usual, self._of = features, usual, usual.of[chosen]
+        self._up_to = np.cumsum(often)
+        self._allowed = np.stack([clip.classes() for clip in clips])[heard.clip[chosen]]
+
+    @property
+    def inputs(self) -> int:
+        return 2 * int(self._features.shape[1]) + 1
+
+    def draw(self, chance: np.random.Generator, count: int) -> Batch:
+        one = np.minimum(np.searchsorted(self._up_to, chance.random(count)), len(self._up_to) - 1)
+        other = one[chance.permutation(count)]
+        share = chance.beta(_MIX, _MIX, (count, 1)).astype(np.float32)
+        share = np.maximum(share, 1 - share)
+        inputs = share * self._inputs(one, chance) + (1 - share) * self._inputs(other, chance)
+        inputs += np.float32(_JITTER) * chance.standard_normal(inputs.shape, dtype=np.float32)
+        return inputs, self._allowed[one], share, self._allowed[other]
+
+    def _inputs(self, at: Ints, chance: np.random.Generator) -> Floats:
+        features, of = self._features[at], self._of[at]
+        alone = np.clip((features - self.centre) / self.spread, -_CUT, _CUT)
+        alone[:, LOUDNESS] = 0
+        variant = chance.integers(0, len(CALM_CLIPS), len(at))
+        known = self._usual.known[of, variant] * (chance.random(len(at)) < _WITH_BASELINE)
+        known = known.astype(np.float32)[:, np.newaxis]
+        against = np.clip((features - self._usual.features[of, variant]) / self.spread, -_CUT, _CUT) * known
+        return np.concatenate((alone, against, known), axis=1)
