@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from .errors import ConfigError
-from .settings import Secret, Settings, checked
+from .settings import Secret, Settings
+from .settings_checks import checked
 
 # The environment's names. Everything else that begins with CALLMOOD_ is a mistake, and said to be one.
 ENVIRONMENT = {

@@ -11,8 +11,10 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
+import h11
 import trio
 from trio_websocket import ConnectionRejected, HandshakeError, WebSocketConnection, wrap_client_stream
+from wsproto.utilities import LocalProtocolError
 
 from .errors import CallmoodError, alone
 from .http import USER_AGENT, trusted
@@ -21,6 +23,8 @@ CLOSE_S = 0.5
 """How long the other end is given to answer our closing frame."""
 ANSWER_LIMIT = 64 * 1024
 """Bytes of an answer to the handshake."""
+PARTS_LIMIT = 4096
+"""Fragments of one message: empty ones weigh nothing in its size, and are kept all the same."""
 
 
 class DialFailed(CallmoodError):
@@ -39,10 +43,11 @@ async def dialled(
     subprotocols: Sequence[str] = (),
     message_limit: int,
     queue: int = 4,
+    close_s: float = CLOSE_S,
 ) -> AsyncIterator[WebSocketConnection]:
     """An open socket for as long as the block lasts; then it is closed, politely but soon. Raises DialFailed.
 
-    `message_limit`: bytes, beyond which it is closed; `queue`: messages read ahead.
+    `message_limit`: bytes, beyond which it is closed; `queue`: messages read ahead; `close_s`: the grace for closing.
     """
     parts = urlsplit(url)
     all_headers = [("User-Agent", USER_AGENT), *headers]
@@ -59,18 +64,15 @@ async def dialled(
                 max_message_size=message_limit,
                 message_queue_size=queue,
             )
-            wire.shaken = True
+            wire.shaken, wire.socket = True, socket
             try:
                 yield socket
             finally:
-                with trio.move_on_after(CLOSE_S, shield=True):
+                with trio.move_on_after(close_s, shield=True):
                     await socket.aclose()
                 reading.cancel_scope.cancel()
     except BaseExceptionGroup as group:  # of one: the library's reader raises into the nursery it was given
-        error = alone(group)
-        if isinstance(error, ConnectionRejected):
-            raise DialFailed(f"it answered {error.status_code}", status=error.status_code) from None
-        raise (DialFailed("it does not speak WebSocket") if isinstance(error, HandshakeError) else error) from None
+        raise _translated(alone(group)) from None
     finally:
         await trio.aclose_forcefully(wire)
 
@@ -83,6 +85,7 @@ class Wire(trio.abc.Stream):
         self._stream, self._answered = stream, 0
         self.shaken = False
         """The handshake is over."""
+        self.socket: WebSocketConnection | None = None
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         try:
@@ -94,6 +97,9 @@ class Wire(trio.abc.Stream):
             self._answered += len(data)
             if not data or self._answered > ANSWER_LIMIT:
                 self._ended()
+        # There is no public place to look; the lock pins the version this was tried with.
+        elif self.socket is not None and len(self.socket._message_parts) > PARTS_LIMIT:
+            raise trio.BrokenResourceError("a message of endlessly many parts")
         return data
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
@@ -118,3 +124,12 @@ async def _connect(scheme: str, host: str, port: int | None) -> trio.abc.Stream:
         return await trio.open_ssl_over_tcp_stream(host, port or 443, https_compatible=True, ssl_context=trusted())
     except (OSError, ssl.SSLError) as error:
         raise DialFailed(f"it cannot be reached ({type(error).__name__})") from None
+
+
+def _translated(error: BaseException) -> BaseException:
+    """What the library's reader raised, as our own. To what is no HTTP it means to answer in HTTP, and cannot."""
+    if isinstance(error, ConnectionRejected):
+        return DialFailed(f"it answered {error.status_code}", status=error.status_code)
+    if isinstance(error, HandshakeError | h11.LocalProtocolError | LocalProtocolError):
+        return DialFailed("it does not speak WebSocket")
+    return error

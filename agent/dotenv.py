@@ -28,7 +28,7 @@ def with_values(text: str, values: Mapping[str, str]) -> str:
 
 def quoted(name: str, value: str) -> str:
     """A value so that it is read back as it is. Raises ConfigError where that cannot be."""
-    if any(ord(character) < 32 or ord(character) == 127 for character in value):
+    if any(ord(character) < 32 or ord(character) == 127 for character in value) or len(value.splitlines()) > 1:
         raise ConfigError(f"{name} has a line break or a control character in it: give one line of text")
     if _PLAIN.fullmatch(value):
         return value

@@ -9,20 +9,29 @@ warm: making one costs tens of milliseconds, and a handshake with a control host
 """
 
 import ssl
+from collections.abc import AsyncGenerator
 from functools import cache
 from typing import Any
 
 import httpx2 as httpx
+import trio
 
 from . import __version__
 
-__all__ = ["USER_AGENT", "client", "httpx"]
+__all__ = ["USER_AGENT", "asked", "client", "finish", "httpx"]
 
 USER_AGENT = f"callmood/{__version__}"
 
 KEEPALIVE_S = 300.0
 """How long an idle connection is kept. Calls are quiet for minutes, and the default of 5 s would make every update
 pay for a new handshake."""
+
+ANSWER_LIMIT = 512 * 1024
+"""Bytes of an answer that is read whole: a call at Vapi, with its assistant in it, has some ten thousand."""
+
+
+class AnswerTooLarge(httpx.HTTPError):
+    """Somebody answers without an end."""
 
 
 @cache
@@ -50,3 +59,36 @@ def client(*, connections: int = 100, **kwargs: Any) -> httpx.AsyncClient:
     headers = httpx.Headers({"User-Agent": USER_AGENT})
     headers.update(kwargs.pop("headers", None))
     return httpx.AsyncClient(headers=headers, **{**defaults, **kwargs})
+
+
+async def asked(
+    client: httpx.AsyncClient, url: str, *, auth: httpx.Auth | None = None, **kwargs: Any
+) -> httpx.Response:
+    """The answer to a POST, read whole: of `ANSWER_LIMIT` bytes at the most, and as they came, since a few packed ones
+    may be any number. Raises httpx.HTTPError. Keywords are those of `httpx.AsyncClient.build_request`."""
+    headers = {"Accept-Encoding": "identity", **kwargs.pop("headers", {})}
+    request = client.build_request("POST", url, headers=headers, **kwargs)
+    response = await client.send(request, stream=True, auth=auth)
+    if response.is_stream_consumed:  # it came from memory
+        return response
+    if response.is_stream_consumed:  # it came from memory
+        return response
+    if response.is_stream_consumed:  # it came from memory
+        return response
+    body, pieces = bytearray(), response.aiter_raw()
+    async for piece in pieces:
+        body += piece
+        if len(body) > ANSWER_LIMIT:
+            await finish(pieces)
+            raise AnswerTooLarge(f"the answer is larger than {ANSWER_LIMIT} bytes")
+    kept = {name: value for name, value in response.headers.items() if name != "content-encoding"}
+    return httpx.Response(response.status_code, headers=kept, content=bytes(body), request=request)
+
+
+async def finish(pieces: AsyncGenerator[bytes, None]) -> None:
+    """Take apart what an answer is read through, wherever it stands, and give back its connection. Closing it would
+    leave the generators inside it to the garbage collector; a wait that is cancelled ends every one of them."""
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        async for _ in pieces:
+            pass

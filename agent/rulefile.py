@@ -67,6 +67,9 @@ class RuleFile:
         except ConfigError as error:
             log.error("rules.bad", reason=f"{error}; the rules that were in force stay")
             return "bad"
+        except Exception as bug:  # the calls go on with the rules they have
+            log.error("rules.failed", exc_info=bug)
+            return "bad"
         log.info("rules.read", rules=len(self.book.rules))
         return "ok"
 
@@ -90,6 +93,8 @@ def read(path: Path, *, act_at: float) -> RuleBook:
         with path.open("rb") as file:
             raw = file.read(LARGEST + 1)
         text = raw.decode("utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"there is no rules file {path}: check the path") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read ({type(error).__name__}): make it a UTF-8 text file") from None
     if len(raw) > LARGEST:

@@ -21,12 +21,14 @@ from .calls.directory import CallDirectory, open_directory
 from .calls.history import History
 from .calls.policy import policy
 from .calls.recovery import record_crashed
+from .engines.streamed import StreamedEngine
 from .errors import ConfigError
-from .ingress.door import Door, serve_door
+from .ingress.door import RELAYS, Door, serve_door
 from .ingress.media import MediaLines
 from .ingress.relay import Relay
 from .rulefile import RuleFile
-from .settings import Settings, check_built
+from .settings import Settings
+from .settings_checks import check_built
 from .telephony.twiml import Fallback
 from .web.access import Access
 from .web.app import create_app
@@ -95,7 +97,7 @@ async def run_service(
                 llm=wiring.llm(settings, models),
                 signature=wiring.signature(settings),
                 access=Access(token, settings.webhook_url),
-                metrics=Metrics(directory),
+                metrics=Metrics(directory, [each for each in (engine, second) if isinstance(each, StreamedEngine)]),
                 mode=wiring.mode(settings, calls, vapi, directory, server, fallback, rest, relays),
                 fallback=fallback,
             )
@@ -116,9 +118,14 @@ async def serving(house: House, host: str, server: trio.Nursery) -> AsyncIterato
         upstream = str(Path(folder) / "http.sock")
         web = Web(create_app(house), upstream)
         await server.start(web.serve)
-        door = Door(MediaLines(house.directory, house.signature).serve, upstream)
+        door = Door(MediaLines(house.directory, house.signature).serve, upstream, answers=answer_places(house.settings))
         yield await server.start(partial(serve_door, door, host=host, port=house.settings.port))
         await web.close()
+
+
+def answer_places(settings: Settings) -> int:
+    """A call asks for one answer at a time, and begins the next before the one before it is taken back."""
+    return max(RELAYS, 2 * settings.max_calls)
 
 
 def bracketed(host: str) -> str:

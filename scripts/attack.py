@@ -1,7 +1,7 @@
 """Attacks a server of its own, and says what came of it.
 
-    python scripts/attack.py             every attack, about four minutes
-    python scripts/attack.py --quick     a selection, under 40 seconds
+    python scripts/attack.py             every attack, about seven minutes
+    python scripts/attack.py --quick     a selection, under 90 seconds
     python scripts/attack.py pings …     those whose name holds one of these words
 
 Each attack runs beside an ordinary call, which must be answered, heard and told, and is followed by another one. One
@@ -156,7 +156,7 @@ async def attacked(attacks: list[Attack], *, quick: bool, as_json: bool) -> bool
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="a selection, under 40 seconds")
+    parser.add_argument("--quick", action="store_true", help="a selection, under 90 seconds")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--list", action="store_true", help="what there is, and attack nothing")
     parser.add_argument("names", nargs="*", help="only attacks whose name holds one of these words")

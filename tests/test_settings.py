@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from agent.config_sources import load, read_dotenv
 from agent.errors import ConfigError
-from agent.settings import PROFILES, EngineSettings, HumeSettings, Secret, Settings, check_built, checked
+from agent.settings import EngineSettings, HumeSettings, Secret, Settings
+from agent.settings_checks import PROFILES, check_built, checked
 
 PACKAGED = Path(__file__).parents[1] / "config" / "callmood.toml"
 

@@ -7,7 +7,8 @@ import pytest
 
 from agent.config_sources import load
 from agent.errors import ConfigError
-from agent.settings import ListenSettings, Secret, Settings, check_built, checked
+from agent.settings import ListenSettings, Secret, Settings
+from agent.settings_checks import check_built, checked
 
 COMPLETE: dict[str, dict[str, Any]] = {
     "tap": {"vapi_api_key": Secret("k"), "vapi_assistant_id": "a", "vapi_phone_number_id": "n"},
@@ -52,9 +53,22 @@ def test_what_a_listen_socket_cannot_send_is_refused(listen: ListenSettings, nam
         checked(Settings(listen=listen))
 
 
-def test_a_sip_address_without_its_scheme_is_refused() -> None:
-    with pytest.raises(ConfigError, match="VAPI_SIP_URI"):
-        load({"VAPI_SIP_URI": "name@sip.vapi.ai"})
+def test_what_is_no_sip_address_is_refused() -> None:
+    for text in ("name@sip.vapi.ai", "sip:name"):
+        with pytest.raises(ConfigError, match="VAPI_SIP_URI"):
+            load({"VAPI_SIP_URI": text})
+
+
+@pytest.mark.parametrize("text", ["5550188", "tel:+15550100188", "desk", "sip:desk", "+1 555 0100188"])
+def test_a_human_who_could_not_be_called_stops_the_start(text: str) -> None:
+    with pytest.raises(ConfigError, match="CALLMOOD_TRANSFER_TO") as refused:
+        load({"CALLMOOD_TRANSFER_TO": text})
+    assert "188" not in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["+15550100100", "sip:desk@example.com", "sips:desk@example.com?x-case=1"])
+def test_a_human_with_a_number_or_a_sip_address_is_taken(text: str) -> None:
+    assert load({"CALLMOOD_TRANSFER_TO": text}).transfer_to == text
 
 
 def test_the_listen_table_is_read_from_the_file(tmp_path: Any) -> None:

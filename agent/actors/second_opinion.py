@@ -16,7 +16,7 @@ from ..core.rules import Decision
 from ..ports import Engine, Timeline
 from .aggregator import Incoming
 from .analyzer import Analyzer, Ear
-from .channels import Inbox, Outbox, WhenFull, open_channel
+from .channels import Outbox, WhenFull, open_channel
 from .supervision import RestartPolicy
 
 LINGER_S = 4.0
@@ -74,24 +74,24 @@ class SecondOpinion:
         with readings, self._asking:
             while True:
                 await self._wanted.wait()
-                self._windows, windows = open_channel(Window, 2, WhenFull.DROP_OLDEST)
-                try:
-                    await self._ask(windows, readings)
-                finally:
-                    self._windows, self._wanted = None, trio.Event()
+                await self._ask(readings)
+                self._wanted = trio.Event()
 
     def close(self) -> None:
         """The call is over: nobody is asked any more."""
         self._asking.cancel()
 
-    async def _ask(self, windows: Inbox[Window], readings: Outbox[Incoming]) -> None:
+    async def _ask(self, readings: Outbox[Incoming]) -> None:
         """One session, for as long as there is doubt."""
-        assert self._windows is not None
+        self._windows, windows = open_channel(Window, 2, WhenFull.DROP_OLDEST)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._analyzer.run, windows, readings.clone())
             with self._windows:
-                while (left_s := self._wanted_until - trio.current_time()) > 0:  # noqa: ASYNC110 - it moves on with every doubt
-                    await trio.sleep(left_s)
+                try:
+                    while (left_s := self._wanted_until - trio.current_time()) > 0:  # noqa: ASYNC110 - every doubt moves it
+                        await trio.sleep(left_s)
+                finally:
+                    self._windows = None  # before it closes: that takes a moment, and our own readings go on
 
     async def confirm(self, decision: Decision) -> bool:
         """Whether the second engine hears anger, too. Waits for it while it is being asked; where it is not, our own

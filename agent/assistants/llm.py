@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import trio
 
 from ..errors import AssistantUnavailable
-from ..http import httpx
+from ..http import finish, httpx
 
 _PASSED_ON = frozenset({"content-type", "content-length", "content-encoding", "retry-after", "x-request-id"})
 _PASSED_ON_FAMILIES = ("openai-", "x-ratelimit-")
@@ -84,15 +84,6 @@ class Pieces:
             except httpx.HTTPError as error:
                 raise BrokenOff(f"the language model's answer broke off ({type(error).__name__})") from None
         raise BrokenOff("the language model's answer does not go on")
-
-
-async def finish(pieces: AsyncGenerator[bytes, None]) -> None:
-    """Take apart what an answer is read through, wherever it stands, and give back its connection. Closing it would
-    leave the generators inside it to the garbage collector; a wait that is cancelled ends every one of them."""
-    with trio.CancelScope() as scope:
-        scope.cancel()
-        async for _ in pieces:
-            pass
 
 
 def _own(headers: httpx.Headers) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..core.context import ContextUpdate, CutOff
 from ..errors import AssistantRefused, AssistantUnavailable, CallGone, CallmoodError
-from ..http import httpx
+from ..http import asked, httpx
 
 _VAPI_HOST = re.compile(r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+vapi\.ai", re.ASCII)
 
@@ -118,7 +118,7 @@ class VapiControl:
     async def _post(self, address: str, message: dict[str, Any]) -> None:
         """Translates whatever goes wrong into our own errors."""
         try:
-            response = await self._client.post(address, json=message, headers=self._headers)
+            response = await asked(self._client, address, json=message, headers=self._headers)
         except httpx.HTTPError as error:
             raise AssistantUnavailable(f"Vapi cannot be reached ({type(error).__name__})") from None
         _check(response)

@@ -10,7 +10,7 @@ import binascii
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -23,6 +23,10 @@ this is the year 5138, in milliseconds 1973."""
 
 _DIGITS = re.compile(r"\d{1,15}", re.ASCII)
 _PLACEHOLDER = re.compile(r"(\{[a-z]+\})")
+
+
+Body = bytes | Iterable[bytes]
+"""A raw body, or its pieces, which may be asked for again."""
 
 
 class WebhookAuth(Protocol):
@@ -39,7 +43,7 @@ class WebhookAuth(Protocol):
     def plausible(self, headers: Mapping[str, str], now: float) -> bool:
         """Whether the headers can prove it at all; `now` in seconds since the epoch. Asked before the body is read."""
 
-    def proves(self, headers: Mapping[str, str], body: bytes, *, url: str) -> bool:
+    def proves(self, headers: Mapping[str, str], body: Body, *, url: str) -> bool:
         """Whether this message is from whoever knows the secret. `url`: where it was posted to, as the sender sees
         it. Takes time in proportion to the body where that is signed."""
 
@@ -56,7 +60,7 @@ class SharedSecret:
     def plausible(self, headers: Mapping[str, str], now: float) -> bool:
         return bool(self.secret) and same(headers.get(self.header, ""), self.secret)
 
-    def proves(self, headers: Mapping[str, str], body: bytes, *, url: str) -> bool:
+    def proves(self, headers: Mapping[str, str], body: Body, *, url: str) -> bool:
         return self.plausible(headers, 0.0)
 
 
@@ -72,7 +76,7 @@ class Bearer:
         scheme, _, offered = headers.get("authorization", "").partition(" ")
         return bool(self.secret) and scheme.lower() == "bearer" and same(offered.strip(), self.secret)
 
-    def proves(self, headers: Mapping[str, str], body: bytes, *, url: str) -> bool:
+    def proves(self, headers: Mapping[str, str], body: Body, *, url: str) -> bool:
         return self.plausible(headers, 0.0)
 
 
@@ -105,21 +109,22 @@ class Signature:
         sent_at = int(stamp) / (1000 if int(stamp) >= MILLISECONDS_FROM else 1)
         return abs(now - sent_at) <= self.tolerance_s
 
-    def proves(self, headers: Mapping[str, str], body: bytes, *, url: str) -> bool:
+    def proves(self, headers: Mapping[str, str], body: Body, *, url: str) -> bool:
         offered = self._offered(headers)
         return bool(self.secret and offered) and same(offered, self.sign(headers, body, url=url))
 
-    def sign(self, headers: Mapping[str, str], body: bytes, *, url: str) -> str:
+    def sign(self, headers: Mapping[str, str], body: Body, *, url: str) -> str:
         """What the signature header should say behind its prefix."""
         mac = hmac.new(self.secret, digestmod=getattr(hashlib, self.algorithm))
         known = {
-            "{body}": body,
             "{timestamp}": headers.get(self.timestamp_header.lower(), "").strip().encode("latin-1", "replace"),
             "{method}": b"POST",
             "{url}": url.encode(),
         }
         for part in _PLACEHOLDER.split(self.payload_format):
-            mac.update(known.get(part, part.encode()))  # a large body is not copied
+            pieces = (known.get(part, part.encode()),) if part != "{body}" else body
+            for piece in (pieces,) if isinstance(pieces, bytes) else pieces:  # a large body is not copied
+                mac.update(piece)
         return mac.hexdigest() if self.encoding == "hex" else base64.b64encode(mac.digest()).decode()
 
     def _offered(self, headers: Mapping[str, str]) -> str:

@@ -6,17 +6,15 @@ the answer names a socket instead, on which the call's audio goes both ways: her
 8 kHz, so that nothing need be encoded anew (https://docs.vapi.ai/calls/websocket-transport).
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
+from ..core.destination import is_number
 from ..errors import AssistantRefused, AssistantUnavailable
-from ..http import httpx
-
-_E164 = re.compile(r"\+[1-9]\d{1,14}", re.ASCII)
+from ..http import asked, httpx
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +60,7 @@ class VapiCalls:
     async def create(self, caller: str) -> BypassCall:
         """A call for this caller. Raises AssistantUnavailable or AssistantRefused."""
         body = dict(self._body)
-        if _E164.fullmatch(caller):  # a withheld number is no number
+        if is_number(caller):  # a withheld number is no number
             body["customer"] = {"number": caller}
         return read_call(await self._post(body, "VAPI_API_KEY, VAPI_ASSISTANT_ID and VAPI_PHONE_NUMBER_ID"))
 
@@ -74,7 +72,7 @@ class VapiCalls:
     async def _post(self, body: Mapping[str, Any], suspects: str) -> bytes:
         """Vapi's answer. `suspects`: the settings that are wrong where it refuses."""
         try:
-            response = await self._client.post(self._url, json=body, headers=self._headers)
+            response = await asked(self._client, self._url, json=body, headers=self._headers)
         except httpx.HTTPError as error:
             raise AssistantUnavailable(f"Vapi cannot be reached ({type(error).__name__})") from None
         if response.status_code == 429 or response.status_code >= 500:

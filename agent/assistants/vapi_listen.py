@@ -25,6 +25,9 @@ FRAME_SAMPLES = FRAME_MS * SAMPLES_PER_MS
 RATES = range(8_000, 48_001)
 MOST_CHANNELS = 8
 
+MOST_SHAPES = 20
+"""How often one socket may say anew how the sound arrives."""
+
 JUDGED_S = 3.0
 """Seconds of sound after which it is decided whether the channels differ."""
 SOUNDING = 100.0
@@ -57,6 +60,7 @@ class ListenedAudio:
         self._waiting: NDArray[np.int16] = np.empty(0, np.int16)
         self._sequence = 0
         self._media_ms = 0
+        self._shapes = 0
         self.doubt: str | None = None
         """Why nothing that is heard here can be believed to be the caller's."""
         self._begin()
@@ -96,6 +100,9 @@ class ListenedAudio:
         if channels == 1 and self._configured.channels != 1:
             self.doubt = ONE_CHANNEL
         if (rate, channels) != (self._shape.sample_rate, self._shape.channels):
+            self._shapes += 1
+            if self._shapes > MOST_SHAPES:
+                raise BadMessage("Vapi's listen socket changes its sample rate or channels again and again")
             caller = min(self._configured.caller_channel, channels - 1)
             self._shape = ListenShape(rate, channels, caller)
             self._begin()

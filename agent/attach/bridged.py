@@ -128,7 +128,7 @@ class BridgedCall:
     async def _speak(self, url: str) -> None:
         dialling = trio.CancelScope(deadline=trio.current_time() + DIAL_S)
         with dialling:
-            async with dialled(url, message_limit=MESSAGE_LIMIT) as self._socket:
+            async with dialled(url, message_limit=MESSAGE_LIMIT, queue=2) as self._socket:
                 dialling.deadline = inf
                 await self.relay.carry(self._socket, ping_every_s=self._means.ping_every_s)
         if dialling.cancelled_caught:

@@ -5,22 +5,19 @@ updated to dial the human, and Twilio then asks us what comes next. Where the ca
 control address does. https://docs.vapi.ai/calls/call-dynamic-transfers
 """
 
-import re
 from typing import Any
 
 from ..assistants.vapi import VapiControl
+from ..core.destination import is_number, is_sip_address
 from ..errors import AssistantRefused, AssistantUnavailable, CarrierRefused, CarrierUnavailable
 from ..telephony.twilio_rest import TwilioRest
 from ..telephony.twiml import dial
 from .mode import after_dial
 
-_E164 = re.compile(r"\+[1-9]\d{1,14}", re.ASCII)
-_SIP = re.compile(r"(?i:sips?):[\w.!~*'()%&=+$,;?/-]{1,128}@[\w.:\[\]-]{1,128}(;[\w=;.-]{1,64})?", re.ASCII)
-
 
 def checked_destination(text: str) -> str:
     """The same, if it is a number (E.164) or a SIP address. Raises AssistantRefused, without repeating it."""
-    if not _E164.fullmatch(text) and not _SIP.fullmatch(text):
+    if not is_number(text) and not is_sip_address(text):
         raise AssistantRefused("the destination is neither a number like +15550100100 nor a SIP address like sip:a@b")
     return text
 

@@ -5,15 +5,12 @@ plain state, changed from one thread without waiting; the work is done by the ac
 """
 
 import re
-import secrets
-from collections import OrderedDict, deque
 
 import trio
 
 from ..actors.aggregator import Heard, Incoming, Order, Verdict
 from ..actors.channels import WhenFull, open_channel
 from ..core.emotion import ANGER, NEUTRAL, EmotionReading, Mood, Outcome, Trend
-from ..core.sameness import same
 from ..errors import CallGone
 from ..ports import Line, Relay
 from .consent import Consent
@@ -21,21 +18,15 @@ from .handover import Handover, masked
 from .mailbox import Mailbox
 from .present import Present
 from .timeline import CallTimeline
+from .tokens import Tokens
+from .turns import Turns
 from .words import Words
-
-__all__ = ["CALL_SID", "Call", "masked"]
 
 CALL_SID = re.compile(r"[0-9A-Za-z_.-]{1,40}", re.ASCII)
 """Hardly longer than Twilio's are: names and values of a form are signed run together, and a longer id could be two."""
 
 READINGS_WAITING = 8
 """Depth of `readings`. Its sender waits: the aggregator is pure and quick, and no reading is lost."""
-
-TOKENS_KEPT = 8
-"""Webhooks may be repeated; so many tokens of one call can be good at once, the oldest giving way."""
-
-TURNS_KEPT = 16
-"""Of the assistant's turns of speech, for what was said at once."""
 
 NOTICE_BY_ASSISTANT = ("fork", "listen")
 """Ways in where the TwiML is not ours: the notice is part of the assistant's first message."""
@@ -73,18 +64,14 @@ class Call:
         self.buffer_size = 0
         self.peak_anger = 0.0
         self.present = Present()
-        self.words = Words()
         self.through_gateway = False
         """The assistant's model is asked through our gateway, which tells it the caller's state: it needs no notes."""
         self.ended_assistant: str | None = None
         """The id of a call at Vapi that was this one's, and is over."""
         self._left_by: Outcome | None = None
-        self._speaking_since: float | None = None
         self._touched_at = trio.current_time()
-        self._tokens: OrderedDict[str, int] = OrderedDict()
-        self._issued = 0
+        self._tokens, self._turns = Tokens(), Turns(timeline.record)
         self._asked: set[trio.MemorySendChannel[Verdict]] = set()
-        self._turns: deque[tuple[float, float]] = deque(maxlen=TURNS_KEPT)
 
         timeline.opening = self.announce
         timeline.keep_to(profile)
@@ -144,12 +131,11 @@ class Call:
 
     def issue_token(self) -> str:
         """A token good for one socket. Issuing another does not spend it, but its socket will have to give way."""
-        self._issued += 1
-        token = secrets.token_urlsafe(24)
-        self._tokens[token] = self._issued
-        while len(self._tokens) > TOKENS_KEPT:
-            self._tokens.popitem(last=False)
-        return token
+        return self._tokens.issue()
+
+    def redeem(self, token: str) -> int | None:
+        """The token's place in the order of issue, once; None: it is not, or no longer, good."""
+        return self._tokens.redeem(token)
 
     def line_ended(self, line: Line) -> None:
         """This line is gone. Where it was the one that counts, the caller has hung up; unless another line is on its
@@ -167,14 +153,7 @@ class Call:
     @property
     def _another_follows(self) -> bool:
         """A token newer than the present line's is still good."""
-        return any(serial > self.mailbox.serial for serial in self._tokens.values())
-
-    def redeem(self, token: str) -> int | None:
-        """The token's place in the order of issue, once; None: it is not, or no longer, good."""
-        for known in self._tokens:
-            if same(token, known):
-                return self._tokens.pop(known)
-        return None
+        return self._tokens.newer_than(self.mailbox.serial)
 
     # --- whether its caller may be listened to ---
 
@@ -292,14 +271,7 @@ class Call:
 
     def assistant_turn(self, *, started: bool) -> None:
         """The caller begins to hear a turn of the assistant's, or has heard it. Being told twice changes nothing."""
-        if started == self.assistant_speaking:
-            return
-        if self._speaking_since is not None:
-            self._turns.append((self._speaking_since, trio.current_time()))
-        self._speaking_since = trio.current_time() if started else None
-        text = self.words.begin() if started else self.words.end()
-        known = {} if text is None else {"text": text}
-        self.timeline.record("tts.started" if started else "tts.stopped", **known)
+        self._turns.turn(started=started)
 
     def first_message_spoken(self) -> None:
         """The assistant's platform says that a turn of the assistant's has ended. Where no TwiML of ours says the
@@ -309,54 +281,24 @@ class Call:
 
     def assistant_spoke(self, since: float, until: float) -> list[tuple[float, float]]:
         """When the assistant spoke, between two moments of the loop's clock; only its last few turns are known."""
-        present = () if self._speaking_since is None else ((self._speaking_since, until),)
-        return [(max(since, a), min(until, b)) for a, b in (*self._turns, *present) if b > since and a < until]
+        return self._turns.between(since, until)
 
     @property
     def turn_text(self) -> str | None:
         """What the assistant is saying now, where its platform has told us."""
-        return self.words.text if self.assistant_speaking else None
+        return self._turns.text
+
+    @property
+    def words(self) -> Words:
+        """What the assistant is saying, as its platform tells us."""
+        return self._turns.words
 
     @property
     def assistant_speaking(self) -> bool:
-        return self._speaking_since is not None
+        return self._turns.speaking
 
     def heard_ms(self) -> int | None:
         """How much of the assistant's present turn the caller can have heard, in milliseconds."""
         if self.relay is not None:
             return self.relay.heard_ms()
-        return None if self._speaking_since is None else round(1000 * (trio.current_time() - self._speaking_since))
-
-    # --- what is told of it ---
-
-    def entry(self) -> dict[str, object]:
-        """This call as `GET /calls` lists it."""
-        return {
-            "callSid": self.call_sid,
-            "vapiCallId": self.vapi_call_id,
-            "state": "live",
-            "startedAt": self.timeline.instant(0),
-            "endedAt": None,
-            "outcome": None,
-            "attach": self.attach,
-            "caller": self.caller,
-            "mood": self._mood(),
-            "bufferSize": self.buffer_size,
-        }
-
-    def summary(self) -> dict[str, object]:
-        """What its last event says of it: the counts of its events, and what was believed at the end."""
-        return {
-            "vapiCallId": self.vapi_call_id,
-            "mood": self._mood(),
-            "bufferSize": self.buffer_size,
-            "events": dict(self.timeline.counts),
-            **({"peakAnger": round(self.peak_anger, 3)} if self.profile == "acoustic" else {}),
-        }
-
-    def _mood(self) -> dict[str, object] | None:
-        """None where the profile names no emotion."""
-        if self.profile != "acoustic":
-            return None
-        emotion = self.mood.emotion
-        return {"label": emotion.label, "score": round(emotion.score, 3), "trend": self.mood.trend.value}
+        return self._turns.lasted_ms()

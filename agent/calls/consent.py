@@ -8,16 +8,12 @@ holds anything of the caller's says how it is forgotten, and is told in the same
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Protocol
 
 import trio
 
 from ..core.emotion import Gated
 from ..settings import Settings
-
-
-class Record(Protocol):
-    def __call__(self, event: str, **fields: object) -> None: ...
+from .timeline import Record
 
 
 def _unrecorded(event: str, **fields: object) -> None:

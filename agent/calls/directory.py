@@ -20,6 +20,7 @@ from .call import Call
 from .consent import consent
 from .policy import Policy
 from .policy import policy as default_policy
+from .shown import summary_of
 from .timeline import CallTimeline
 from .tree import run_call
 
@@ -134,7 +135,7 @@ class CallDirectory:
         """Everything that must happen whatever happened: nothing here waits."""
         call.end(Outcome.DRAINED)
         try:
-            summary = call.summary()
+            summary = summary_of(call)
         except Exception as bug:
             log.error("call.crashed", exc_info=bug)
             call.outcome, summary = Outcome.CRASHED, {}

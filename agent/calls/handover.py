@@ -7,11 +7,8 @@ later that nobody answered, and an assistant may pass the caller on without bein
 """
 
 from enum import Enum
-from typing import Protocol
 
-
-class Record(Protocol):
-    def __call__(self, event: str, **fields: object) -> None: ...
+from .timeline import Record
 
 
 class Stage(Enum):
@@ -59,6 +56,11 @@ class Handover:
     def under_way(self) -> bool:
         """Asked for, and neither done nor failed."""
         return self._stage is Stage.CLAIMED
+
+    @property
+    def has_failed(self) -> bool:
+        """The last attempt came to nothing, and the timeline says why."""
+        return self._stage is Stage.FAILED
 
     @property
     def done(self) -> bool:

@@ -22,6 +22,12 @@ MILESTONES = ("call.started", "call.ended")
 _encode = msgspec.json.Encoder().encode
 
 
+class Record(Protocol):
+    """A timeline's `record`, for whoever is handed a function."""
+
+    def __call__(self, event: str, **fields: object) -> None: ...
+
+
 class Audience(Protocol):
     def publish(self, call_sid: str, ordinal: int, event: Mapping[str, object], line: bytes) -> None:
         """Show one event to whoever watches. Never waits, never fails."""

@@ -38,7 +38,7 @@ def make_secret(name: str) -> str:
 def mode_check(settings: "Settings") -> Iterator[Check]:
     """The service would start with these settings."""
     from ..errors import CallmoodError
-    from ..settings import check_built
+    from ..settings_checks import check_built
     from .serve import told_by
 
     try:
@@ -176,11 +176,8 @@ def vendor_check(settings: "Settings") -> Iterator[Check]:
     if settings.profile != "acoustic" or settings.engine == "local":
         return
     key, title = ("ORUK_API_KEY", "oruk") if settings.engine == "oruk" else ("HUME_API_KEY", "Hume")
-    there = settings.oruk_api_key if settings.engine == "oruk" else settings.hume_api_key
-    yield (
-        f"{key} is there, for engine {settings.engine}" if there else f"engine {settings.engine} needs {key}",
-        ("" if there else ask(key)),
-    )
+    if settings.oruk_api_key if settings.engine == "oruk" else settings.hume_api_key:
+        yield f"{key} is there, for engine {settings.engine}", ""  # where it is not, that has been said already
     sent = "60 s of audio"
     if settings.engine == "hybrid":
         sent = f"audio only while our own engine is in doubt, in our measurements {60 * HYBRID_SHARE:.0f} s,"

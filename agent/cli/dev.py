@@ -146,7 +146,7 @@ async def listen_for_signals(
 def check(settings: "Settings", wishes: "Wishes", *, asks: bool) -> None:
     """Raises ConfigError for what would stop us half-way."""
     from ..errors import ConfigError
-    from ..settings import check_built
+    from ..settings_checks import check_built
     from ..tunnel import public_enough
 
     # The tunnel's address is not known yet, and will be there by the time it is needed.

@@ -32,14 +32,9 @@ def calls(
         for entry in entries:
             typer.echo(msgspec.json.encode(entry).decode())
         return
-    table = Table(
-        Column("call", no_wrap=True, overflow="fold"),
-        Column("started", no_wrap=True),
-        "outcome",
-        "caller",
-        "mood",
-        box=None,
-    )
+    names = ("call", "started", "outcome", "caller", "mood")
+    columns = [Column(name, no_wrap=True, overflow="fold") for name in names]
+    table = Table(*columns, box=None, padding=(0, 1, 0, 0), pad_edge=False)  # 80 columns with an id of Twilio's
     for entry in entries:
         mood = entry["mood"]
         table.add_row(

@@ -21,6 +21,10 @@ RULES_AT_MOST, TEXT_AT_MOST, LONGEST_S = 64, 2000, 3600.0
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
 WORD = re.compile(r"[^\W\d_][\w-]{0,31}")
 FIELDS = ("emotion", "score", "trend")
+LEVELS = 16
+_PART = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+"""
+_DEEP = re.compile(rf"(?<![\w.-])(?:{_PART}\.[ \t]*+){{{LEVELS}}}", re.ASCII)
+"""A dotted key of so many parts."""
 _SPEC = re.compile(r"[<>^]?\d{0,2}(\.\d{1,2})?[efgs%]?", re.ASCII)
 
 
@@ -75,6 +79,8 @@ class RuleBook:
 def parse(text: str, *, act_at: float, file: str) -> RuleBook:
     """The rules in this text; `act_at` is the score of those that name none. Raises ConfigError."""
     page = Page(text, file)
+    if _DEEP.search(text):  # the parser takes minutes for it
+        raise ConfigError(f"{file} line 1: has a key of more than {LEVELS} parts, and a rules file needs two")
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -125,7 +131,8 @@ def template_problem(text: Any) -> str | None:
         if name is None:
             continue
         if name not in FIELDS or conversion:
-            return f"cannot hold {{{name}}}: use {{emotion}}, {{score}} or {{trend}}"
+            shown = name if name.isprintable() else short(name)
+            return f"cannot hold {{{shown}}}: use {{emotion}}, {{score}} or {{trend}}"
         if not _SPEC.fullmatch(spec or ""):
             return f"cannot write {name} as {spec!r}: use something like {{score:.2f}}"
     try:

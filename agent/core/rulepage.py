@@ -65,5 +65,8 @@ def _open_quote(line: str, quoted: str) -> str:
 
 
 def short(value: Any) -> str:
-    text = ascii(value)
+    try:
+        text = ascii(value)
+    except (ValueError, RecursionError):  # thousands of digits or of levels
+        text = "that"
     return text if len(text) <= 60 else f"{text[:60]}…"

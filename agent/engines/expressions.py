@@ -5,6 +5,7 @@ and are absent below thresholds of their own; so a label's score is the highest 
 nothing was found is neutral.
 """
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,10 @@ log = structlog.get_logger()
 
 PACKAGED: Final = Path(__file__).parents[1] / "defaults" / "expressions.toml"
 UNSEEN_KEPT: Final = 1000
+LONGEST_NAME: Final = 64
+"""Characters. What is longer is no expression of anybody's."""
+_SHOWN: Final = re.compile(r"[a-z][a-z ()/,-]*", re.ASCII)
+"""What an unknown name may look like in our log: vendors could put words of the caller's, or our own key, there."""
 
 
 class Score(msgspec.Struct, frozen=True):
@@ -52,6 +57,8 @@ class Expressions:
 
     def label_of(self, name: str) -> str | None:
         """The label a name belongs to: by its exact name before any stem."""
+        if len(name) > LONGEST_NAME:
+            return None
         name = name.strip().lower()
         if name not in self._known:
             exact = (label for label, group in self._groups.items() if name in group.names)
@@ -60,7 +67,7 @@ class Expressions:
                 return next(exact, None) or next(stem, None)
             label = self._known[name] = next(exact, None) or next(stem, None)
             if label is None:
-                log.info("engine.unseen_expression", name=name[:64])
+                log.info("engine.unseen_expression", name=name if _SHOWN.fullmatch(name) else "not a name")
         return self._known[name]
 
     def scores(self, found: Iterable[Score]) -> dict[str, float]:

@@ -14,7 +14,7 @@ import msgspec
 from ..core.emotion import Source
 from ..errors import EngineRefused, EngineUnavailable
 from .expressions import Expressions, Score
-from .streamed import Alive, Fact, Measured, Over, Ready, Send
+from .streamed import Alive, Fact, Measured, Over, Ready, Send, code_word
 
 PATH: Final = "/v1/realtime?model=oruk-realtime"
 LONGEST_TURN_MS: Final = 580_000
@@ -30,6 +30,7 @@ SESSION: Final = {
     "phrase_max_ms": 8000,
     "diarize": False,
 }
+_UNUSABLE: Final = (ValueError, TypeError, AttributeError, OverflowError)
 _AGAIN: Final = frozenset({"rate_limit_exceeded", "rate_limited", "realtime_upstream_unavailable"})
 
 
@@ -60,7 +61,7 @@ class Oruk:
         """`base_url` without a path, e.g. wss://speech-api.oruk.ai."""
         self.url = base_url.rstrip("/") + PATH
         self._key = api_key
-        self._expressions = expressions
+        self.expressions = expressions
 
     @property
     def headers(self) -> Sequence[tuple[str, str]]:
@@ -68,7 +69,7 @@ class Oruk:
         return [("Authorization", f"Bearer {self._key}"), ("X-Request-ID", str(uuid4()))]
 
     def dialect(self) -> "OrukDialect":
-        return OrukDialect(self._expressions)
+        return OrukDialect(self.expressions)
 
     def refused(self, status: int) -> EngineUnavailable | EngineRefused:
         if status in (408, 429) or status >= 500:
@@ -86,7 +87,7 @@ class OrukDialect:
     def feed(self, message: str | bytes) -> Iterable[Fact]:
         try:
             return self._facts(msgspec.json.decode(message))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError, TypeError, AttributeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, *_UNUSABLE):
             return ()
 
     def _facts(self, body: Any) -> Iterable[Fact]:
@@ -98,16 +99,17 @@ class OrukDialect:
             case "conversation.item.input_audio_emotion.completed":
                 return self._measured(msgspec.convert(body, _Phrase))
             case "error":
-                self._error = str((body.get("error") or {}).get("code", ""))[:64]
+                self._error = code_word((body.get("error") or {}).get("code"))
                 return (Over(self.closed(1000)),)
         return (Alive(),)
 
     def _measured(self, phrase: _Phrase) -> Iterable[Fact]:
         scores = self._expressions.scores(Score(found.label, found.score) for found in phrase.emotions)
         end_ms = round(1000 * phrase.end)
-        yield Measured(round(1000 * phrase.start), end_ms, scores)
+        measured = Measured(round(1000 * phrase.start), end_ms, scores)
         if end_ms > LONGEST_TURN_MS:
-            yield Over(EngineUnavailable("the turn at oruk has become too long for one"))
+            return measured, Over(EngineUnavailable("the turn at oruk has become too long for one"))
+        return (measured,)
 
     def closed(self, code: int) -> EngineUnavailable | EngineRefused:
         if self._error in _AGAIN or (not self._error and code != 1008):

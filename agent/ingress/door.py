@@ -21,6 +21,9 @@ log = structlog.get_logger()
 MEDIA = b"GET /audio-stream/"
 URGENT = (b"POST /voice/", b"POST /twilio/")
 """Requests that callers wait for, or calls end by: there is always room for them."""
+ANSWERS = b"POST /llm/"
+"""Requests for what an assistant says next: for seconds each, and perhaps one for each call. They have places of their
+own: a model that stalls must not keep messages away, nor may anything else keep an assistant silent."""
 HEAD_LIMIT = 32 * 1024
 """Bytes of request line and headers."""
 MEDIA_HEAD_LIMIT = 8 * 1024
@@ -34,6 +37,8 @@ RESERVED = 128
 """Of these, kept free for urgent requests; a quarter at the most."""
 PIECE = 64 * 1024
 
+OVERLOADED = (503, "overloaded", "Too many requests are in flight: try again shortly.")
+
 _HOP_BY_HOP = (b"connection:", b"keep-alive:", b"proxy-connection:", b"upgrade:", b"te:")
 """Headers between neighbours (RFC 9110, 7.6.1); the relay sends its own."""
 
@@ -43,10 +48,14 @@ _GONE = (trio.BrokenResourceError, trio.ClosedResourceError, OSError)
 class Door:
     """Hands connections on. `media` serves a line, given its head; `upstream` is the path of Hypercorn's socket."""
 
-    def __init__(self, media: Callable[[Replayed, bytes], Awaitable[None]], upstream: str) -> None:
+    def __init__(
+        self, media: Callable[[Replayed, bytes], Awaitable[None]], upstream: str, *, answers: int = RELAYS
+    ) -> None:
+        """`answers`: places for requests for an assistant's next words."""
         self._media, self._upstream = media, upstream
         self._places, self._ordinary = RELAYS, RELAYS - min(RESERVED, RELAYS // 4)
-        self._strangers = self._relays = 0
+        self._answer_places = answers
+        self._strangers = self._relays = self._answers = 0
 
     async def answer(self, stream: trio.SocketStream) -> None:
         """One connection. Whatever goes wrong with it stays with it."""
@@ -81,14 +90,27 @@ class Door:
         return b"", b""
 
     async def _relay(self, stream: trio.SocketStream, head: bytes, rest: bytes) -> None:
+        if head.startswith(ANSWERS):
+            await self._relay_answer(stream, head, rest)
+            return
         if self._relays >= (self._places if head.startswith(URGENT) else self._ordinary):
-            await refuse(stream, 503, "overloaded", "Too many requests are in flight: try again shortly.")
+            await refuse(stream, *OVERLOADED)
             return
         self._relays += 1
         try:
             await self._relay_request(stream, head, rest)
         finally:
             self._relays -= 1
+
+    async def _relay_answer(self, stream: trio.SocketStream, head: bytes, rest: bytes) -> None:
+        if self._answers >= self._answer_places:
+            await refuse(stream, *OVERLOADED)
+            return
+        self._answers += 1
+        try:
+            await self._relay_request(stream, head, rest)
+        finally:
+            self._answers -= 1
 
     async def _relay_request(self, stream: trio.SocketStream, head: bytes, rest: bytes) -> None:
         peer = stream.socket.getpeername()[0]

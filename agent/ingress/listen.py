@@ -13,15 +13,18 @@ import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from ..assistants.vapi_dial import dialled
-from ..assistants.vapi_listen import ListenedAudio, ListenShape
+from ..assistants.vapi_listen import FRAME_MS, ListenedAudio, ListenShape
 from ..calls.call import Call
 from ..core.emotion import Outcome
 from ..errors import AssistantRefused, AssistantUnavailable, BadMessage, CallGone
 
 log = structlog.get_logger()
 
-MESSAGE_LIMIT = 1 << 20
-"""Bytes: 16 seconds of two channels."""
+MESSAGE_LIMIT = 1 << 17
+"""Bytes: two seconds of two channels."""
+AHEAD_MS = 10_000
+"""So much more sound than time may have passed: who sends more does not send what is being said."""
+TOO_FAST = "Vapi's socket sends sound faster than anybody speaks"
 UNREADABLE_LIMIT = 50
 """Messages skipped before the socket counts as one that is none."""
 DIAL_S = 5.0
@@ -46,6 +49,8 @@ class ListenLine:
         self._joined = False
         self._failures = 0
         self._unreadable = 0
+        self._too_fast = False
+        self._opened_at, self._sound_ms = trio.current_time(), 0
         self._heard_at = trio.current_time()
 
     def hang_up(self, code: int, reason: str) -> None:
@@ -96,6 +101,7 @@ class ListenLine:
     async def _hear(self, socket: WebSocketConnection) -> str:
         """What one socket carries, until it ends; why it did."""
         reason, resumed = "Vapi's socket closed", self._joined
+        self._opened_at, self._sound_ms = trio.current_time(), 0
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._ping, socket, nursery.cancel_scope)
             try:
@@ -106,7 +112,7 @@ class ListenLine:
                         self._audio.missed(round(1000 * (now - self._heard_at)))
                         resumed = False
                     self._take(message, now)
-                reason = "Vapi's socket sends what cannot be read"
+                reason = TOO_FAST if self._too_fast else "Vapi's socket sends what cannot be read"
             except ConnectionClosed:
                 pass
             nursery.cancel_scope.cancel()
@@ -126,6 +132,10 @@ class ListenLine:
             if serial is None or not self._call.mailbox.connect(self, serial):
                 self._leaving.cancel()
             self._joined = True
+        self._sound_ms += FRAME_MS * len(frames)
+        if self._sound_ms > 1000 * (now - self._opened_at) + AHEAD_MS:
+            self._too_fast, self._unreadable = True, UNREADABLE_LIMIT
+            return
         for frame in frames:
             self._failures = 0
             self._call.mailbox.hear(self, frame)

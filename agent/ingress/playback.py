@@ -20,7 +20,11 @@ PAUSE_S = 0.5
 """So long without sound, everything heard, and a turn is over."""
 ANNOUNCED_PAUSE_S = 10.0
 """The same while the platform says that it goes on: the word that ends it may have been lost."""
+MARKS_LATE_S = 3.0
+"""So long after everything must have been played by the clock, a mark that is still out will not come back."""
 STARTS_KEPT = 8
+MARKS_KEPT = 1000
+"""Of those a carrier never returns, the oldest are given up: more than wait in two minutes of sound."""
 
 _SILENCE = b"\xff\x7f\xfe\x7e"
 """Digital silence, of which a platform may send any amount between turns."""
@@ -44,7 +48,8 @@ class Playback:
         self.sent = 0
         """Position behind what the line was given."""
         self._known, self._known_at = 0, -inf  # a position heard for sure, and when
-        self._marks: deque[tuple[str, int]] = deque()
+        self._until = -inf  # when everything the line was given will have been played, by the clock
+        self._marks: deque[tuple[str, int]] = deque(maxlen=MARKS_KEPT)
         self._marked = 0
         self._named = 0
         self._starts: deque[int] = deque(maxlen=STARTS_KEPT)  # of turns; the present one is the last that was reached
@@ -64,6 +69,7 @@ class Playback:
                 self._word = "started" if self._word == "started" else ""
             self._end, self._sound_at = self.sent + len(piece), now
         self.sent += len(piece)
+        self._until = max(self._until, now) + len(piece) / (1000 * BYTES_A_MS)
 
     @property
     def unmarked(self) -> int:
@@ -84,13 +90,14 @@ class Playback:
                 known, position = self._marks.popleft()
                 self._known, self._known_at = position, now
                 if known == name:
+                    self._until = max(self._until, now + (self.sent - position) / (1000 * BYTES_A_MS))
                     return
 
     def restart(self, now: float) -> None:
         """Another line, or an emptied one: nothing sent before will be heard any more."""
         self._marks.clear()
         self._marked = self._known = self._end = self.sent
-        self._known_at = now
+        self._known_at = self._until = now
 
     def heard(self, now: float) -> int:
         """The position the caller has heard up to."""
@@ -100,6 +107,13 @@ class Playback:
     def ahead(self, now: float) -> int:
         """Bytes that wait at the carrier, by the clock alone: a carrier that returns no marks is not waited for."""
         return round(max(0, self.sent - self._known - self._by_the_clock(now)))
+
+    def finished(self, now: float) -> bool:
+        """Everything sent has been heard, or nobody will say so any more: not every carrier returns its marks."""
+        return self.heard(now) >= self.sent or self._marks_lost(now)
+
+    def _marks_lost(self, now: float) -> bool:
+        return now >= self._until + MARKS_LATE_S
 
     def _by_the_clock(self, now: float) -> float:
         return (now - self._known_at) * 1000 * BYTES_A_MS
@@ -119,7 +133,8 @@ class Playback:
     def settle(self, now: float) -> None:
         """Let a turn end of which everything has been heard."""
         pause_s = ANNOUNCED_PAUSE_S if self._word == "started" else PAUSE_S
-        if self.speaking and now - self._sound_at >= pause_s and self.heard(now) >= self._end:
+        heard_out = self.heard(now) >= self._end or self._marks_lost(now)
+        if self.speaking and now - self._sound_at >= pause_s and heard_out:
             self._starts.clear()
 
     def heard_ms(self, now: float) -> int | None:

@@ -20,6 +20,7 @@ from ..core.context import CutOff
 from .voice import TAKES_S, Voice, unheard
 
 FRAMES_WAITING = 1500
+BYTES_WAITING = 160 * FRAMES_WAITING
 TEXT_LIMIT = 64 * 1024
 """Characters of a text message of the assistant's that is read; a longer one says nothing we need."""
 
@@ -61,6 +62,7 @@ class Relay:
     def __init__(self, call: Call) -> None:
         self.call = call
         self._frames, self._frames_out = trio.open_memory_channel[bytes](FRAMES_WAITING)
+        self._waiting = 0
         self._voice = Voice(lambda speaking: call.assistant_turn(started=speaking))
         self._heard_at = trio.current_time()
         self.line_came, self.line_gone = trio.Event(), trio.Event()
@@ -83,7 +85,10 @@ class Relay:
         """Take a frame of the caller's."""
         self._heard_at = frame.heard_at
         self._voice.settle()
+        self._waiting += len(frame.payload)
         try:
+            if self._waiting > BYTES_WAITING:  # frames may be far longer than they should be
+                raise trio.WouldBlock
             self._frames.send_nowait(frame.payload)
         except trio.WouldBlock:
             self.part("assistant lost", "Vapi's socket does not take the caller's voice")
@@ -122,6 +127,7 @@ class Relay:
 
     async def _pass_frames_on(self, socket: Socket) -> None:
         async for payload in self._frames_out:
+            self._waiting -= len(payload)
             with trio.move_on_after(TAKES_S) as patience:
                 await socket.send_message(payload)
             if patience.cancelled_caught:

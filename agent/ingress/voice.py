@@ -127,7 +127,7 @@ class Voice:
 
     async def wait_heard(self) -> None:
         """Returns when everything the assistant has said has been heard, or never will be."""
-        while self._waiting or self._playback.heard(trio.current_time()) < self._playback.sent:  # noqa: ASYNC110
+        while self._waiting or not self._playback.finished(trio.current_time()):  # noqa: ASYNC110
             await trio.sleep(POLL_S)
 
     @property

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import msgspec
 
 from ..errors import CallGone, CarrierRefused, CarrierUnavailable
-from ..http import httpx
+from ..http import asked, httpx
 
 _CALL_SID = re.compile(r"CA[0-9a-fA-F]{32}", re.ASCII)
 _STREAM_SID = re.compile(r"MZ[0-9a-fA-F]{32}", re.ASCII)
@@ -70,7 +70,8 @@ class TwilioRest:
         if not is_call_sid(call_sid):
             raise CarrierRefused("this call is none of Twilio's")
         try:
-            response = await self._client.post(f"{self._calls}/{call_sid}{below}.json", data=form, auth=self._auth)
+            url = f"{self._calls}/{call_sid}{below}.json"
+            response = await asked(self._client, url, data=form, auth=self._auth)
         except httpx.HTTPError as error:
             raise CarrierUnavailable(f"Twilio cannot be reached ({type(error).__name__})") from None
         answer = _json(response.content)

@@ -9,7 +9,7 @@ import trio
 
 from ..core.context import ContextUpdate, CutOff
 from ..errors import AssistantRefused, AssistantUnavailable, CallGone
-from .faults import Fault, FaultPlan
+from .faults import Fault, FaultPlan, Faulty
 
 KEEP_TOLD = 10_000
 
@@ -40,7 +40,7 @@ class RecordingSession:
         return self._assistant.cut
 
 
-class RecordingAssistant:
+class RecordingAssistant(Faulty):
     """Shared by many calls. Faults: `stall`, `delay`, `unavailable`, `refused`, `gone`, `crash`, `refuse_open`."""
 
     def __init__(self, *, name: str = "recording") -> None:
@@ -52,15 +52,6 @@ class RecordingAssistant:
         """What it knows of a turn that is cut off."""
         self._arrived = trio.Event()
         self._faults = FaultPlan("stall", "delay", "unavailable", "refused", "gone", "crash", "refuse_open")
-
-    @property
-    def fault(self) -> Fault | None:
-        """Suffered from now on; None: recovered."""
-        return self._faults.fault
-
-    @fault.setter
-    def fault(self, fault: Fault | None) -> None:
-        self._faults.fault = fault
 
     @asynccontextmanager
     async def open(self, call_sid: str) -> AsyncIterator[RecordingSession]:

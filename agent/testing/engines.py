@@ -10,7 +10,7 @@ import trio
 from ..core.audio import Gap, PcmChunk, Window
 from ..core.emotion import LABELS, NEUTRAL, Emotion, EmotionReading
 from ..errors import EngineRefused, EngineUnavailable
-from .faults import Fault, FaultPlan
+from .faults import Fault, FaultPlan, Faulty
 
 Script = Mapping[int, Emotion] | Callable[[Window], EmotionReading]
 """Media milliseconds to the emotion heard from then on, as in `{0: calm, 4000: Emotion("angry", 0.9)}`; or what reads
@@ -43,7 +43,7 @@ class ScriptedSession:
         return self._engine.judge(window)
 
 
-class ScriptedEngine:
+class ScriptedEngine(Faulty):
     """Shared by many calls, as the real ones are. Faults: `stall`, `delay`, `unavailable`, `refused`, `crash`,
     `refuse_open`."""
 
@@ -54,15 +54,6 @@ class ScriptedEngine:
         self.sessions: deque[ScriptedSession] = deque(maxlen=KEEP_SESSIONS)
         """Every session opened, the newest last."""
         self._faults = FaultPlan("stall", "delay", "unavailable", "refused", "crash", "refuse_open")
-
-    @property
-    def fault(self) -> Fault | None:
-        """Suffered from now on; None: recovered. A read that has stalled stays stalled."""
-        return self._faults.fault
-
-    @fault.setter
-    def fault(self, fault: Fault | None) -> None:
-        self._faults.fault = fault
 
     @property
     def take(self) -> Callable[..., Fault | None]:

@@ -13,7 +13,7 @@ import io
 import json
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from email import message_from_bytes
 from typing import Any, Final, Literal
 from uuid import uuid4
@@ -46,6 +46,8 @@ HumeFault = Literal[
     "mute",  # configures the session, then measures nothing
     "refuse",  # 503 instead of a session
     "unauthorized",  # 401
+    "throttle",  # 429
+    "flap",  # drops one connection, restarts under the next, and so on
     "drop",  # loses the connection half a second into the audio
     "restart",  # says that it shuts down, half a second into the audio
     "rate_limit",  # refuses every third frame
@@ -65,9 +67,13 @@ class FakeHume:
         """Suffered by connections from now on, and by audio on those there are."""
         self.sessions: deque[FakeSession] = deque(maxlen=KEEP)
         """Every session opened, the newest last."""
+        self.most_open = 0
+        """Sessions at once, at the most."""
         self.handshakes = 0
         self.refused: deque[str] = deque(maxlen=KEEP)
         """What it did not take, as error codes."""
+        self.audio_bytes = 0
+        """Of audio received, taken or not."""
         self._server = HttpServer(self._answer, max_body=25 << 20)
 
     @classmethod
@@ -94,8 +100,17 @@ class FakeHume:
         """Accepted so far, over all sessions: what would be billed."""
         return sum(session.accepted_ms for session in self.sessions) / 1000
 
+    def leave(self) -> None:
+        """Be gone: nobody listens at the address, and every connection is lost."""
+        self._server.refuse()
+
+    def come_back(self) -> None:
+        self._server.accept()
+
     async def _answer(self, request: HttpRequest) -> HttpResponse | Misbehaviour | Upgrade:
         self.handshakes += 1
+        if self.fault == "throttle":
+            return HttpResponse(429, b'{"message":"API rate limit exceeded"}')
         if self.fault == "refuse":
             return HttpResponse(503, b'{"type":"error","code":"server_busy","message":"Try again later."}')
         if request.header("x-hume-api-key") != self.key or self.fault == "unauthorized":
@@ -107,8 +122,11 @@ class FakeHume:
     async def _session(self, socket: ClientSocket) -> None:
         session = FakeSession(self, socket)
         self.sessions.append(session)
-        await session.run()
-        session.open = False
+        self.most_open = max(self.most_open, self.open)
+        try:
+            await session.run()
+        finally:
+            session.open = False
 
     def _measure_file(self, request: HttpRequest) -> HttpResponse:
         """The whole file as one utterance, measured every three seconds."""
@@ -167,12 +185,13 @@ class FakeSession:
             for text in ("{", "[]", '{"type":7}', '{"type":"measurement.result","audio_end_ms":"x"}'):
                 await self._socket.send(TextMessage(text))
         await self._say("session.created", session_id=self.id, audio=AUDIO, measurement_timer_ms=self.timer_ms)
-        async for message in self._socket.messages():
-            await self._stall()
-            if isinstance(message, str):
-                await self._command(message)
-            else:
-                await self._audio(message)
+        async with aclosing(self._socket.messages()) as messages:
+            async for message in messages:
+                await self._stall()
+                if isinstance(message, str):
+                    await self._command(message)
+                else:
+                    await self._audio(message)
 
     async def _stall(self) -> None:
         if self._hume.fault == "stall":
@@ -197,6 +216,7 @@ class FakeSession:
             await self._say("session.updated", audio=AUDIO, measurement_timer_ms=timer)
 
     async def _audio(self, pcm: bytes) -> None:
+        self._hume.audio_bytes += len(pcm)
         now_ms, length_ms = 1000 * trio.current_time(), len(pcm) / BYTES_PER_MS
         if not pcm or len(pcm) % 2 or length_ms > LONGEST_FRAME_MS:
             await self._complain("invalid_audio_frame")
@@ -208,12 +228,14 @@ class FakeSession:
             await self._complain("rate_limited")
             return
         self.accepted_ms += length_ms
-        if self.accepted_ms > 500 and self._hume.fault in ("drop", "restart", "internal_error"):
+        if self.accepted_ms > 500 and self._hume.fault in ("drop", "restart", "internal_error", "flap"):
             await self._fail(self._hume.fault)
         elif self._hume.fault != "mute":
             await self._listen(np.frombuffer(pcm, dtype="<i2"), length_ms)
 
     async def _fail(self, how: str) -> None:
+        if how == "flap":
+            how = "drop" if len(self._hume.sessions) % 2 else "restart"
         if how == "drop":
             self.open = False
             await self._socket.reset()  # without a word, as networks do

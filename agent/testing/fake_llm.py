@@ -21,13 +21,13 @@ from typing import Any, Literal
 import h11
 import trio
 
-from .faults import Fault, FaultPlan
+from .faults import FaultPlan, Faulty
+from .http_server import read_whole
 
 KEY = "key-of-the-fake-llm"
 KEPT = 1_000
 LARGEST = 16 << 20
 """Bytes of a request."""
-RECEIVE_BYTES = 65_536
 
 KNOWN = frozenset(
     {
@@ -78,7 +78,7 @@ class Asked:
         return [message["content"] for message in self.body["messages"][1:] if message["role"] == "system"]
 
 
-class FakeLLM:
+class FakeLLM(Faulty):
     """Open one with `FakeLLM.serve`."""
 
     def __init__(self) -> None:
@@ -109,14 +109,6 @@ class FakeLLM:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._port}/v1"
 
-    @property
-    def fault(self) -> Fault | None:
-        return self._faults.fault
-
-    @fault.setter
-    def fault(self, fault: Fault | None) -> None:
-        self._faults.fault = fault
-
     async def until_asked(self, times: int = 1) -> Asked:
         """The newest request, once so many have come."""
         while len(self.asked) < times:
@@ -139,7 +131,7 @@ class FakeLLM:
         connection = h11.Connection(h11.SERVER)
         try:
             async with stream:
-                while (request := await _read(connection, stream)) is not None:
+                while (request := await read_whole(connection, stream, LARGEST)) is not None:
                     await self._answer(connection, stream, *request)
                     connection.start_next_cycle()
         except* (trio.BrokenResourceError, trio.ClosedResourceError, h11.ProtocolError):
@@ -278,25 +270,6 @@ def plain(script: Script) -> bytes:
 
 
 # --- bytes ---
-
-
-async def _read(connection: h11.Connection, stream: trio.SocketStream) -> tuple[h11.Request, bytes] | None:
-    """The next request; None when there is none, or it is larger than anybody's."""
-    head: h11.Request | None = None
-    body = bytearray()
-    while len(body) <= LARGEST:
-        event = connection.next_event()
-        if event is h11.NEED_DATA:
-            connection.receive_data(await stream.receive_some(RECEIVE_BYTES))
-        elif isinstance(event, h11.Request):
-            head = event
-        elif isinstance(event, h11.Data):
-            body += event.data
-        elif isinstance(event, h11.EndOfMessage) and head is not None:
-            return head, bytes(body)
-        else:
-            return None
-    return None
 
 
 def _sent(connection: h11.Connection, event: h11.Response | h11.Data | h11.EndOfMessage) -> bytes:

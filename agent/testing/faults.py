@@ -66,3 +66,18 @@ class FaultPlan:
         if fault.times is not None:
             self._fault = replace(fault, times=fault.times - 1) if fault.times > 1 else None
         return fault
+
+
+class Faulty:
+    """A fake that can fail as planned. Its plan says how."""
+
+    _faults: FaultPlan
+
+    @property
+    def fault(self) -> Fault | None:
+        """Suffered from now on; None: everything works. What has stalled stays stalled."""
+        return self._faults.fault
+
+    @fault.setter
+    def fault(self, fault: Fault | None) -> None:
+        self._faults.fault = fault

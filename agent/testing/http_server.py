@@ -133,8 +133,10 @@ class HttpServer:
             connection.start_next_cycle()
 
 
-async def _read_request(connection: h11.Connection, stream: trio.SocketStream, max_body: int) -> HttpRequest | None:
-    """The next request; None when the client has no more, or sends more than anybody should."""
+async def read_whole(
+    connection: h11.Connection, stream: trio.SocketStream, max_body: int
+) -> tuple[h11.Request, bytes] | None:
+    """The next request, head and body; None when the client has no more, or sends more than anybody should."""
     head: h11.Request | None = None
     body = bytearray()
     while len(body) <= max_body:
@@ -146,11 +148,18 @@ async def _read_request(connection: h11.Connection, stream: trio.SocketStream, m
         elif isinstance(event, h11.Data):
             body += event.data
         elif isinstance(event, h11.EndOfMessage) and head is not None:
-            headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers)
-            return HttpRequest(head.method.decode(), head.target.decode(), headers, bytes(body))
+            return head, bytes(body)
         else:
             return None
     return None
+
+
+async def _read_request(connection: h11.Connection, stream: trio.SocketStream, max_body: int) -> HttpRequest | None:
+    if (whole := await read_whole(connection, stream, max_body)) is None:
+        return None
+    head, body = whole
+    headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers)
+    return HttpRequest(head.method.decode(), head.target.decode(), headers, body)
 
 
 async def _switch(connection: h11.Connection, stream: trio.SocketStream, request: HttpRequest, to: Upgrade) -> None:

@@ -14,7 +14,7 @@ from ..calls.handover import OPERATOR
 from ..errors import AssistantRefused, BadRequest, CallGone
 from .house import house
 from .listing import find
-from .replies import json_reply, read_body
+from .replies import fitted, json_reply, read_body
 
 routes = Blueprint("actions", __name__)
 
@@ -55,12 +55,7 @@ async def act(call_sid: str) -> Response:
 
 def read_action(body: bytes) -> Action:
     """Raises BadRequest 400 with one sentence saying what is wrong with the body."""
-    try:
-        wanted = _action.decode(body)
-    except msgspec.ValidationError as error:
-        raise BadRequest(f"The body does not fit: {error}.") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise BadRequest("The body is not JSON.") from None
+    wanted = fitted(_action, body)
     for name in ("to", "text", "t"):
         if getattr(wanted, name) is not None and _USES.get(wanted.action) != name:
             raise BadRequest(f"The action {wanted.action} takes no {name}.")
@@ -102,7 +97,11 @@ async def _context(call: Call, wanted: Action) -> None:
 
 
 async def _transfer(call: Call, wanted: Action) -> None:
-    """Claimed here, so that of two who ask at once one hears that the other was first."""
+    """Claimed here, so that of two who ask at once one hears that the other was first. That there is nobody to take the
+    call is in the timeline once."""
+    if call.handover.has_failed and not (wanted.to or house().settings.transfer_to):
+        message = "Nobody is set to take the call: name somebody with to, or set CALLMOOD_TRANSFER_TO."
+        raise BadRequest(message, status=409, code="nobody")
     if not call.claim_transfer(OPERATOR):
         raise BadRequest("This call is being passed on already.", status=409, code="transferred")
     try:

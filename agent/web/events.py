@@ -12,6 +12,7 @@ import trio
 from quart import Blueprint, Response, request
 
 from ..calls.broadcast import Broadcast, Shown
+from ..calls.shown import entry_of
 from ..errors import BadRequest
 from .house import House, house
 from .listing import find, timeline_of
@@ -93,7 +94,7 @@ async def _summaries(rooms: House) -> AsyncIterator[bytes]:
         while True:
             if changed or quiet_s >= KEEPALIVE_S:
                 entries = [
-                    call.entry() if (call := rooms.directory.find(sid)) is not None else rooms.history.find(sid)
+                    entry_of(call) if (call := rooms.directory.find(sid)) is not None else rooms.history.find(sid)
                     for sid in changed
                 ]
                 changed.clear()

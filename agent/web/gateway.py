@@ -6,6 +6,7 @@ answer through byte for byte. A call we do not know passes unchanged; so does ev
 """
 
 from contextlib import AsyncExitStack
+from functools import partial
 from types import TracebackType
 from typing import Any, cast
 
@@ -50,7 +51,7 @@ async def chat_completions() -> Response:
     chat = await parsed(body)
     call = find_call(rooms.directory, chat.call_sids, chat.vapi_call_id)
     mood = None if call is None else await present_mood(call)
-    outgoing = chat.forwarded(note=None if mood is None else note_for(mood), model=rooms.settings.llm_model)
+    outgoing = await forwarded(chat, mood, rooms.settings.llm_model, large=len(body) >= THREAD_FROM)
     sent_at = trio.current_time()
     try:
         answer = await ask(rooms, outgoing)
@@ -77,6 +78,12 @@ async def parsed(body: bytes) -> ChatRequest:
     return await trio.to_thread.run_sync(read_request, body, abandon_on_cancel=True)
 
 
+async def forwarded(chat: ChatRequest, mood: Mood | None, model: str, *, large: bool) -> bytes:
+    """The body for the upstream; a large one may hold very many messages, all of which are looked at."""
+    build = partial(chat.forwarded, note=None if mood is None else note_for(mood), model=model)
+    return await trio.to_thread.run_sync(build, abandon_on_cancel=True) if large else build()
+
+
 async def present_mood(call: Call) -> Mood | None:
     """What the model should know of the caller now; None: nothing."""
     call.touch()
@@ -97,7 +104,7 @@ async def ask(rooms: House, body: bytes) -> Answer:
             return await rooms.llm.ask(
                 body,
                 exits,
-                encodings=request.headers.get("Accept-Encoding", ""),
+                encodings=encodings if (encodings := request.headers.get("Accept-Encoding", "")).isascii() else "",
                 idle_s=rooms.settings.llm_idle_s,
             )
         except AssistantUnavailable as trouble:

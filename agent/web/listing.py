@@ -10,6 +10,7 @@ import trio
 from quart import Blueprint, Response, request
 
 from ..calls.history import Listed, listed
+from ..calls.shown import entry_of
 from ..errors import BadRequest, LedgerUnavailable
 from ..ports import Ledger
 from .house import house
@@ -53,7 +54,7 @@ async def timeline_of(ledger: Ledger, call_sid: str) -> list[bytes]:
 
 def everything(state: str | None = None) -> list[Listed]:
     """The calls, newest first."""
-    live = [] if state == "ended" else [listed(call.entry()) for call in house().directory]
+    live = [] if state == "ended" else [listed(entry_of(call)) for call in house().directory]
     ended = [] if state == "live" else house().history.ended()
     return sorted([*live, *ended], key=attrgetter("started_at"), reverse=True)
 
@@ -61,7 +62,7 @@ def everything(state: str | None = None) -> list[Listed]:
 def find(call_sid: str) -> dict[str, Any]:
     """One call's entry. Raises BadRequest 404."""
     live = house().directory.find(call_sid)
-    entry = live.entry() if live is not None else house().history.find(call_sid)
+    entry = entry_of(live) if live is not None else house().history.find(call_sid)
     if entry is None:
         raise BadRequest("No such call.", status=404, code="not_found")
     return entry

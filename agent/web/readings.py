@@ -10,7 +10,7 @@ from quart import Blueprint, Response, request
 from ..core.emotion import Emotion, EmotionReading
 from ..errors import BadRequest, CallGone
 from .house import house
-from .replies import json_reply, read_body
+from .replies import fitted, json_reply, read_body
 
 routes = Blueprint("readings", __name__)
 
@@ -77,12 +77,7 @@ async def emotion() -> Response:
 
 def read_outside(body: bytes) -> _Outside:
     """Raises BadRequest 400 with one sentence saying what is wrong with the body."""
-    try:
-        outside = _outside.decode(body)
-    except msgspec.ValidationError as error:
-        raise BadRequest(f"The body does not fit: {error}.") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise BadRequest("The body is not JSON.") from None
+    outside = fitted(_outside, body)
     outside.emotion.label = outside.emotion.label.strip().lower()
     if not _LABEL.fullmatch(outside.emotion.label):
         raise BadRequest("emotion.label must be one word.")

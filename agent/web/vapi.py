@@ -1,7 +1,10 @@
 """Vapi's server messages: what the assistant does, how to reach it, and what it asks for."""
 
+import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import BinaryIO
 
 import structlog
 import trio
@@ -12,7 +15,7 @@ from ..calls.call import Call
 from ..calls.directory import CallDirectory
 from ..errors import BadMessage, BadRequest
 from .house import House, house
-from .replies import json_reply, read_body
+from .replies import json_reply, read_body, take_body
 from .vapi_answers import ANSWERS, answer
 from .vapi_effects import handle
 
@@ -28,7 +31,8 @@ THREAD_FROM = 256 * 1024
 UNPROVEN_LIMIT = 16
 """Large bodies that may be read at once before their signature can be checked: anybody can send such a one."""
 UNPROVEN_S = 10.0
-"""How long each of them may take."""
+"""How long a body may take that has not proved itself."""
+PIECE = 64 * 1024
 
 
 @routes.post(PATH)
@@ -53,20 +57,62 @@ async def server_message() -> Response:
 
 async def read_proven(rooms: House, headers: Mapping[str, str]) -> ServerMessage | None:
     """The message, from whoever knows the secret; None: it cannot be read. Raises BadRequest 401 from anybody else."""
-    if rooms.vapi_auth.signs_body and (request.content_length or BODY_LIMIT) >= THREAD_FROM:
-        async with rooms.unproven:
-            body = await read_body(BODY_LIMIT, within_s=UNPROVEN_S)
-            return await trio.to_thread.run_sync(check, rooms, headers, body, abandon_on_cancel=True)
+    if rooms.vapi_auth.signs_body:
+        return await read_signed(rooms, headers)
     body = await read_body(BODY_LIMIT)
     if len(body) < THREAD_FROM:
         return check(rooms, headers, body)
     return await trio.to_thread.run_sync(check, rooms, headers, body, abandon_on_cancel=True)
 
 
+async def read_signed(rooms: House, headers: Mapping[str, str]) -> ServerMessage | None:
+    """The same where the proof covers the body: until it has been checked, a large one lies on disk. Where too many do
+    none is waited for, because what waits would be gathered in memory."""
+    if request.content_length is not None and request.content_length < THREAD_FROM:
+        return check(rooms, headers, await read_body(THREAD_FROM, within_s=UNPROVEN_S))
+    try:
+        rooms.unproven.acquire_nowait()
+    except trio.WouldBlock:
+        raise BadRequest("Too many large messages at once: try again.", status=503, code="overloaded") from None
+    try:
+        with tempfile.TemporaryFile() as file:
+            await take_body(BODY_LIMIT, file.write, within_s=UNPROVEN_S)
+            return await trio.to_thread.run_sync(check_file, rooms, headers, file)
+    finally:
+        rooms.unproven.release()
+
+
+def check_file(rooms: House, headers: Mapping[str, str], file: BinaryIO) -> ServerMessage | None:
+    """`check`, for a body on disk."""
+    if not rooms.vapi_auth.proves(headers, InPieces(file), url=address(rooms)):
+        raise refusal(rooms)
+    file.seek(0)
+    return read(file.read())
+
+
+class InPieces:
+    """A file's content, from its beginning each time."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def __iter__(self) -> Iterator[bytes]:
+        self._file.seek(0)
+        return iter(partial(self._file.read, PIECE), b"")
+
+
 def check(rooms: House, headers: Mapping[str, str], body: bytes) -> ServerMessage | None:
     """Proof first, then a look inside."""
-    if not rooms.vapi_auth.proves(headers, body, url=rooms.settings.webhook_url.rstrip("/") + PATH):
+    if not rooms.vapi_auth.proves(headers, body, url=address(rooms)):
         raise refusal(rooms)
+    return read(body)
+
+
+def address(rooms: House) -> str:
+    return rooms.settings.webhook_url.rstrip("/") + PATH
+
+
+def read(body: bytes) -> ServerMessage | None:
     try:
         return read_message(body)
     except BadMessage as error:

@@ -4,6 +4,7 @@ Messages may come twice, late, and in any order: each says how things are, and s
 belongs to a call at Vapi that is over brings back neither its control address nor its speech.
 """
 
+import re
 from collections.abc import Callable, Mapping
 
 import structlog
@@ -26,6 +27,9 @@ NOT_FORWARDED = (
     "call.in-progress.error-warm-transfer",
 )
 """How the reasons begin for which a call ended because nobody took it over."""
+
+_REASON = re.compile(r"[a-z][a-z.-]{0,99}", re.ASCII)
+"""Vapi's reasons are words with dots and dashes; anything else could be a number, or what somebody said."""
 
 STATUSES_OVER = frozenset({"ended", "not-found", "deletion-failed"})
 
@@ -73,7 +77,7 @@ def _ended(call: Call, message: ServerMessage, control: VapiControl) -> None:
     if reason == FORWARDED:
         call.transfer_confirmed()
     elif reason.startswith(NOT_FORWARDED):
-        call.transfer_failed(reason)
+        call.transfer_failed(reason if _REASON.fullmatch(reason) else "Vapi could not forward the call")
     if is_over(call, message):
         return
     call.ended_assistant = message.vapi_call_id or call.vapi_call_id

@@ -4,7 +4,7 @@
 attacks themselves, one function each. They speak to loopback only, and each is bounded in count and in time.
 """
 
-from . import crowds, front_door, identity, injection, lines
+from . import crowds, front_door, identity, injection, lines, orders, proof, vendors
 from .table import ATTACKS, Attack
 
-__all__ = ["ATTACKS", "Attack", "crowds", "front_door", "identity", "injection", "lines"]
+__all__ = ["ATTACKS", "Attack", "crowds", "front_door", "identity", "injection", "lines", "orders", "proof", "vendors"]

@@ -23,7 +23,7 @@ async def searched(target: Target) -> list[Finding]:
     written = {"the log": printed.encode(), "the terminal": shown}
     for path in sorted(target.server.folder.rglob("*")):
         if path.is_file() and path != target.server.log:
-            written[path.name] = path.read_bytes()
+            written[str(path.relative_to(target.server.folder))] = path.read_bytes()
     return [
         ("ends-by-itself", code == 0, f"exit code {code}"),
         _secrets(target, written),

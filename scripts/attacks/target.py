@@ -96,7 +96,7 @@ class Markers:
 class Server:
     """`callmood serve` as a process."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, environment: Mapping[str, str], files: int = FILES) -> None:
         self.folder, self.log = folder, folder / "serve.err"
         with self.log.open("a") as errors:
             self.process = subprocess.Popen(
@@ -106,7 +106,7 @@ class Server:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
-                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, FILES)),  # noqa: PLW1509
+                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files)),  # noqa: PLW1509
             )
         assert self.process.stdout is not None
         self.url = self.process.stdout.readline().strip().removeprefix("ready ")

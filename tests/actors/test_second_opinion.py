@@ -139,3 +139,26 @@ async def test_a_transfer_is_not_wanted_where_the_second_engine_hears_a_calm_voi
     async with stage(ScriptedEngine(lambda window: calm, name="hume")) as staged:
         await staged.say(0.6, 1)
         assert not await staged.second.confirm(DECISION)
+
+
+class SlowToClose(ScriptedEngine):
+    """Says goodbye for a while, as vendors over the network are told."""
+
+    @asynccontextmanager
+    async def open(self, call_sid: str) -> AsyncIterator[Any]:
+        async with super().open(call_sid) as session:
+            try:
+                yield session
+            finally:
+                with trio.CancelScope(shield=True):
+                    await trio.sleep(0.3)
+
+
+async def test_our_own_readings_go_on_while_its_session_closes(autojump_clock: object) -> None:
+    async with stage(SlowToClose(hume, name="hume")) as staged:
+        for _ in range(3):
+            await staged.say(0.6, 1)
+            await staged.say(0.1, LINGER_S + 2)
+        assert len(staged.engine.sessions) == 3
+        staged.second.close()
+        await staged.say(0.6, 1)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from agent.assistants.vapi_auth import Bearer, SharedSecret, Signature, WebhookAuth, signing_key
 from agent.errors import ConfigError
-from agent.settings import Secret, Settings, VapiSettings, checked
+from agent.settings import Secret, Settings, VapiSettings
+from agent.settings_checks import checked
 from agent.testing.vapi_contract import auth_headers
 from agent.wiring import vapi_auth
 

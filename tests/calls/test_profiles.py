@@ -8,6 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from agent.calls.shown import entry_of
 from agent.core.emotion import LABELS, Emotion, EmotionReading
 from agent.testing import ScriptedEngine
 
@@ -40,9 +41,9 @@ async def test_physical_only_names_no_emotion_anywhere(autojump_clock: MockClock
         call = stage.ring()
         nursery.start_soon(stage.talk, call, 8.0)
         await trio.sleep(5)
-        assert call.entry()["mood"] is None
+        assert entry_of(call)["mood"] is None
         call.timeline.record("context.updated", dominantEmotion="neutral", score=0.0, trend="steady", via="control")
-        live = msgspec.json.encode({name: value for name, value in call.entry().items() if name != "mood"})
+        live = msgspec.json.encode({name: value for name, value in entry_of(call).items() if name != "mood"})
         await stage.gone(call)
         for line in [live, *(msgspec.json.encode(event) for event in stage.events(call))]:
             assert set(EMOTION_WORDS.findall(line.decode())) <= {"mood"}, line

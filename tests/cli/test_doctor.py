@@ -14,7 +14,8 @@ import trio
 
 from agent.cli.abilities import abilities
 from agent.cli.online import OFF_BY_S
-from agent.settings import ATTACH_MODES, Secret, Settings
+from agent.settings import Secret, Settings
+from agent.settings_checks import ATTACH_MODES
 from agent.testing.fake_twilio_numbers import FakeTwilioNumbers
 from agent.testing.http_server import HttpRequest, HttpResponse, HttpServer
 

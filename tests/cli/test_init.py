@@ -18,7 +18,7 @@ from agent.cli.questions import MODES, QUESTIONS
 from agent.config_sources import ENVIRONMENT, load, read_dotenv
 from agent.dotenv import quoted, with_values
 from agent.errors import ConfigError
-from agent.settings import NEEDED
+from agent.settings_checks import NEEDED
 
 if TYPE_CHECKING:
     from conftest import Run

@@ -61,7 +61,7 @@ def test_a_mistake_ends_it_with_its_file_line_and_key(elsewhere: Path, command: 
     file.write_text(OWN.replace("for_s = 3", "for_s = -3"), "utf-8")
     with pytest.raises(ConfigError, match=r"mine\.toml line 4: for_s must"):
         run(*command, str(file))
-    with pytest.raises(ConfigError, match=r"none\.toml cannot be read"):
+    with pytest.raises(ConfigError, match=r"there is no rules file none\.toml"):
         run(*command, "none.toml")
 
 

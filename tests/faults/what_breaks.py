@@ -195,7 +195,7 @@ BUGS = [
     bug("publisher", "agent.calls.timeline.CallTimeline.record", a_note),
     bug("heartbeat", "agent.actors.heartbeat.checkpoint"),
     bug("last save", "agent.calls.directory.checkpoint", outcome="hangup", tells=EVER, when=AFTER_ALL),
-    bug("last word", "agent.calls.call.Call.summary", tells=EVER, when=AFTER_ALL),
+    bug("last word", "agent.calls.directory.summary_of", tells=EVER, when=AFTER_ALL),
 ]
 
 NOTHING = What("nothing", lambda scene: None)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.ingress.playback import ANNOUNCED_PAUSE_S, MARK_BYTES, PAUSE_S, Cut, Playback
+from agent.ingress.playback import ANNOUNCED_PAUSE_S, MARK_BYTES, MARKS_LATE_S, PAUSE_S, Cut, Playback
 from agent.ingress.voice import unheard
 
 SOUND = b"\x11" * 1600
@@ -45,6 +45,35 @@ def test_a_mark_nobody_set_says_nothing(name: str) -> None:
     playback.mark()
     playback.played(name, 0.05)
     assert playback.heard_ms(0.05) == 50
+
+
+def test_a_carrier_that_returns_no_marks_is_waited_for_a_little_and_no_longer() -> None:
+    """A bridged call would otherwise hang on in silence for as long as a goodbye may take."""
+    playback = Playback()
+    playback.announce(started=True)
+    playback.send(SOUND, 0.0)
+    playback.mark()
+    playback.send(SOUND, 0.0)
+    playback.announce(started=False)
+    late = 0.4 + MARKS_LATE_S
+    assert [playback.finished(at) for at in (0.4, late - 0.01, late)] == [False, False, True]
+    playback.settle(late - 0.01)
+    assert playback.speaking
+    playback.settle(late)
+    assert not playback.speaking
+
+
+def test_marks_that_come_late_are_waited_for_as_long_as_they_come() -> None:
+    playback = Playback()
+    names = []
+    for _ in range(20):
+        playback.send(SOUND, 0.0)
+        names.append(playback.mark())
+    playback.played(names[9], 6.9)  # by the clock all had been heard at 4.0
+    assert not playback.finished(7.1)
+    assert not playback.finished(8.9 + MARKS_LATE_S - 0.01)
+    playback.played(names[19], 8.9)
+    assert playback.finished(8.9)
 
 
 def test_after_a_pause_the_clock_begins_anew() -> None:

@@ -136,6 +136,16 @@ async def test_without_anybody_to_take_the_call_the_timeline_says_so(callmood: C
         await accepted(callmood, line.call_sid, action="transfer")
         failed = await callmood.event(line.call_sid, "escalation.failed")
         assert "CALLMOOD_TRANSFER_TO" in failed["reason"]
+        assert await refused(callmood, line.call_sid, {"action": "transfer"}) == 409
+        await accepted(
+            callmood, line.call_sid, action="transfer", to="+15550100100"
+        )  # Twilio is not set up here either
+    timeline = (await callmood.ended(line.call_sid))["timeline"]
+    reasons = [event["reason"] for event in timeline if event["event"] == "escalation.failed"]
+    assert [("CALLMOOD_TRANSFER_TO" in reason, "TWILIO_ACCOUNT_SID" in reason) for reason in reasons] == [
+        (True, False),
+        (False, True),
+    ]
 
 
 async def test_an_operator_stops_the_analysis(callmood: Callmood) -> None:

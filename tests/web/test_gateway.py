@@ -11,7 +11,8 @@ import trio
 
 from agent.core.emotion import Emotion, Mood, Trend
 from agent.errors import ConfigError
-from agent.settings import Secret, Settings, check_built
+from agent.settings import Secret, Settings
+from agent.settings_checks import check_built
 from agent.testing.fake_llm import FakeLLM, Script, error_body, plain, streamed
 
 if TYPE_CHECKING:

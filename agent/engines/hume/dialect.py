@@ -13,7 +13,7 @@ import structlog
 from ...core.emotion import Source
 from ...errors import EngineRefused, EngineUnavailable
 from ..expressions import Expressions, Score
-from ..streamed import Alive, Fact, FrameRefused, Measured, Over, Ready, Send
+from ..streamed import Alive, Fact, FrameRefused, Measured, Over, Ready, Send, code_word
 
 log = structlog.get_logger()
 
@@ -25,7 +25,8 @@ _REOPEN: Final = frozenset({1001, 1006, 1011, 1012, 1013})
 """Close codes after which a new connection is worth while."""
 _REOPENED: Final = frozenset({"server_shutdown", "idle_timeout"})
 _OURS: Final = frozenset({"config_invalid", "message_too_large"})
-_TEXT: Final = 64
+_COMPLAINTS_LOGGED: Final = 3
+"""A connection."""
 
 
 class _Measurement(msgspec.Struct):
@@ -51,10 +52,10 @@ class Hume:
         self.url = base_url.rstrip("/") + PATH
         self.headers: Sequence[tuple[str, str]] = [("X-Hume-Api-Key", api_key)]
         self.ping_s, self.quiet_ms = heartbeat_s, timer_ms + QUIET_MS
-        self._expressions, self._timer_ms = expressions, timer_ms
+        self.expressions, self._timer_ms = expressions, timer_ms
 
     def dialect(self) -> "HumeDialect":
-        return HumeDialect(self._expressions, self._timer_ms)
+        return HumeDialect(self.expressions, self._timer_ms)
 
     def refused(self, status: int) -> EngineUnavailable | EngineRefused:
         if status in (408, 429) or status >= 500:
@@ -70,6 +71,7 @@ class HumeDialect:
     def __init__(self, expressions: Expressions, timer_ms: int) -> None:
         self._expressions, self._timer_ms = expressions, timer_ms
         self._complaint = self._goodbye = ""
+        self._complaints = 0
 
     def feed(self, message: str | bytes) -> Iterable[Fact]:
         try:
@@ -90,14 +92,16 @@ class HumeDialect:
                     Measured(found.audio_start_ms, found.audio_end_ms, self._expressions.scores(found.expressions)),
                 )
             case "error":
-                return self._complained(str(body.get("code", ""))[:_TEXT])
+                return self._complained(code_word(body.get("code")))
             case "session.closed":
-                self._goodbye = str(body.get("reason", ""))[:_TEXT]
+                self._goodbye = code_word(body.get("reason"))
                 return (Over(self.closed(1000)),)
         return (Alive(),)
 
     def _complained(self, code: str) -> Iterable[Fact]:
-        log.warning("hume.complained", code=code)
+        self._complaints += 1
+        if self._complaints <= _COMPLAINTS_LOGGED:
+            log.warning("hume.complained", code=code)
         self._complaint = code
         if code in ("rate_limited", "invalid_audio_frame"):
             return (FrameRefused(too_fast=code == "rate_limited"),)

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 import soundfile  # type: ignore[import-untyped]
 import soxr  # type: ignore[import-untyped]
+import trio
 from numpy.typing import NDArray
 
 from ...core.audio import SAMPLE_RATE
@@ -24,6 +25,8 @@ from ..streamed.session import dominant
 PATH: Final = "/v1/expression/audio/file"
 PIECE_S: Final = 600
 """Of audio in one upload: 19 MB."""
+PATIENCE_S: Final = 180.0
+"""For one upload and its answer, which is made while we wait."""
 
 
 class _Measurement(msgspec.Struct):
@@ -49,7 +52,10 @@ async def measure(
         piece, offset_ms = audio[start : start + step], 1000 * start // SAMPLE_RATE
         files = {"file": ("recording.wav", _wav(piece), "audio/wav")}
         try:
-            response = await client.post(url, files=files, headers={"X-Hume-Api-Key": api_key})
+            with trio.fail_after(PATIENCE_S):
+                response = await client.post(url, files=files, headers={"X-Hume-Api-Key": api_key})
+        except trio.TooSlowError:
+            raise EngineUnavailable(f"Hume did not answer within {PATIENCE_S:g} s: try again later") from None
         except httpx.HTTPError as error:
             raise EngineUnavailable(f"Hume cannot be reached ({type(error).__name__})") from None
         for found in _answer(response).measurements:

@@ -5,8 +5,9 @@ and does no I/O. Everything else (audio at its pace, time on its clock, patience
 done here, so that another vendor is one file: see `engines/oruk.py`.
 """
 
-from .dialect import Alive, Dialect, Fact, FrameRefused, Measured, Over, Ready, Send, Vendor
+from .dialect import Alive, Dialect, Fact, FrameRefused, Measured, Over, Ready, Send, Vendor, code_word
 from .engine import StreamedEngine
+from .knock import knock
 
 __all__ = [
     "Alive",
@@ -19,4 +20,6 @@ __all__ = [
     "Send",
     "StreamedEngine",
     "Vendor",
+    "code_word",
+    "knock",
 ]

@@ -1,11 +1,21 @@
 """What differs between vendors: where they are, and what their messages mean."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from ...core.emotion import Source
 from ...errors import EngineRefused, EngineUnavailable
+from ..expressions import Expressions
+
+_CODE_WORD = re.compile(r"[a-z]+(_[a-z]+){0,7}", re.ASCII)
+
+
+def code_word(value: object) -> str:
+    """A vendor's code for what is wrong, as it may be logged and shown; what is none could hold anything, our own key
+    included."""
+    return value if isinstance(value, str) and len(value) <= 64 and _CODE_WORD.fullmatch(value) else "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +89,8 @@ class Vendor(Protocol):
     """Speech sent, and nothing said about it, after which the vendor is stalled."""
     goodbye: str
     """What is sent before leaving."""
+    expressions: Expressions
+    """How its names become our labels."""
 
     @property
     def headers(self) -> Sequence[tuple[str, str]]:

@@ -37,6 +37,11 @@ class StreamedEngine:
         self.allowance = allowance
         self._vendor, self._breaker = vendor, Breaker(vendor.title)
 
+    @property
+    def unseen(self) -> int:
+        """Expressions found so far that belong to no label."""
+        return self._vendor.expressions.unseen
+
     @asynccontextmanager
     async def open(self, call_sid: str) -> AsyncIterator[StreamedSession]:
         """A session for one call; raises EngineUnavailable or EngineRefused while the vendor is not to be asked."""
@@ -64,6 +69,7 @@ class StreamedEngine:
                     headers=vendor.headers,
                     subprotocols=vendor.subprotocols,
                     message_limit=MESSAGE_LIMIT,
+                    queue=1,
                 ) as socket:
                     connecting.deadline = inf
                     await self._talk(socket, session)

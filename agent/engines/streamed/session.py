@@ -42,6 +42,7 @@ class StreamedSession:
         self._measured: deque[EmotionReading] = deque(maxlen=WAITING)
         self._paused_until = 0.0
         self._unanswered_ms = self._judged_to_ms = 0
+        self._measured_unsent = False
         self.fault: EngineUnavailable | EngineRefused | None = None
         """Why there is nothing more to come."""
 
@@ -108,8 +109,10 @@ class StreamedSession:
 
     def _keep(self, measured: Measured) -> None:
         end_ms, heard_at = self._clock.media_ms(measured.end_ms), self._clock.heard_at(measured.end_ms)
-        if end_ms is None or heard_at is None:
-            log.warning("engine.measured_what_was_not_sent", engine=self._vendor.name)
+        if end_ms is None or heard_at is None or not 0 <= measured.start_ms <= measured.end_ms:
+            if not self._measured_unsent:
+                log.warning("engine.measured_what_was_not_sent", engine=self._vendor.name)
+            self._measured_unsent = True
             return
         start_ms = self._clock.media_ms(measured.start_ms)
         spoken_ms = measured.end_ms - measured.start_ms

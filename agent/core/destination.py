@@ -1,0 +1,21 @@
+"""Whom a caller can be passed on to: a telephone number (E.164) or a SIP address. Pure."""
+
+import re
+
+_E164 = re.compile(r"\+[1-9]\d{1,14}", re.ASCII)
+_SIP = re.compile(
+    r"(?i:sips?):[\w.!~*'()%&=+$,;?/-]{1,128}@[\w.:\[\]-]{1,128}(;[\w=;.-]{1,64})?(\?[\w.!~*'()%&=+$,;-]{1,256})?",
+    re.ASCII,
+)
+"""With the parameters behind `;` and the headers behind `?` that Twilio passes on
+(https://www.twilio.com/docs/voice/twiml/sip)."""
+_CONTROL = re.compile(r"%[01][0-9a-f]|%7f", re.ASCII | re.IGNORECASE)
+"""Escaped line ends would be headers of their own."""
+
+
+def is_number(text: str) -> bool:
+    return _E164.fullmatch(text) is not None
+
+
+def is_sip_address(text: str) -> bool:
+    return _SIP.fullmatch(text) is not None and _CONTROL.search(text) is None
