@@ -177,7 +177,9 @@ async def test_vapi_hands_over_its_own_calls(
     assert all("/Streams.json" in path for path, _ in account.twilio.requests)
 
 
-@pytest.mark.parametrize("text", [HUMAN, "+12", "sip:a@b", "SIP:desk@example.com:5060", DESK, "sip:a@[::1]", "sip:a@b?x-case=1"])
+@pytest.mark.parametrize(
+    "text", [HUMAN, "+12", "sip:a@b", "SIP:desk@example.com:5060", DESK, "sip:a@[::1]", "sip:a@b?x-case=1"]
+)
 def test_a_number_or_sip_address_may_be_transferred_to(text: str) -> None:
     assert checked_destination(text) == text
 
