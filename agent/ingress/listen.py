@@ -23,8 +23,7 @@ log = structlog.get_logger()
 MESSAGE_LIMIT = 1 << 17
 """Bytes: two seconds of two channels."""
 AHEAD_MS = 10_000
-"""So much more sound than time may have passed: who sends more does not send what is being said."""
-TOO_FAST = "Vapi's socket sends sound faster than anybody speaks"
+"""So much more sound than time may have passed. Who sends more has to wait: no more is read before its time."""
 UNREADABLE_LIMIT = 50
 """Messages skipped before the socket counts as one that is none."""
 DIAL_S = 5.0
@@ -49,7 +48,6 @@ class ListenLine:
         self._joined = False
         self._failures = 0
         self._unreadable = 0
-        self._too_fast = False
         self._opened_at, self._sound_ms = trio.current_time(), 0
         self._heard_at = trio.current_time()
 
@@ -112,7 +110,9 @@ class ListenLine:
                         self._audio.missed(round(1000 * (now - self._heard_at)))
                         resumed = False
                     self._take(message, now)
-                reason = TOO_FAST if self._too_fast else "Vapi's socket sends what cannot be read"
+                    if (due_at := self._opened_at + (self._sound_ms - AHEAD_MS) / 1000) > now:
+                        await trio.sleep_until(due_at)
+                reason = "Vapi's socket sends what cannot be read"
             except ConnectionClosed:
                 pass
             nursery.cancel_scope.cancel()
@@ -133,9 +133,6 @@ class ListenLine:
                 self._leaving.cancel()
             self._joined = True
         self._sound_ms += FRAME_MS * len(frames)
-        if self._sound_ms > 1000 * (now - self._opened_at) + AHEAD_MS:
-            self._too_fast, self._unreadable = True, UNREADABLE_LIMIT
-            return
         for frame in frames:
             self._failures = 0
             self._call.mailbox.hear(self, frame)

@@ -132,6 +132,8 @@ async def test_too_many_requests_in_flight_are_503_and_not_a_pile(
         answer = await callmood.exchange(HEALTH)
         assert answer.startswith(b"HTTP/1.1 503 ")
         assert (await callmood.caller().place()).status == 200  # there is always room for a caller
+        asked = await callmood.exchange(b"POST /llm/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+        assert asked.startswith(b"HTTP/1.1 401 ")  # and for a model that is asked what to say
     with trio.fail_after(5):
         while not (await callmood.exchange(HEALTH)).startswith(b"HTTP/1.1 200 "):
             pass
