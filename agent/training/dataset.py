@@ -44,28 +44,45 @@ class Usual:
 
 
 def usual(clips: Sequence[Clip], heard: Heard) -> Usual:
+    """Noises are given a speaker's calm recordings: they are heard beside a caller, and judged against the caller."""
     key = heard.clip.astype(np.int64) * 1000 + heard.copy
     keys, starts, of = np.unique(key, return_index=True, return_inverse=True)
     weight = heard.new_rows.astype(np.float32)
     total = np.add.reduceat(weight, starts)
     mean = np.add.reduceat(heard.features * weight[:, np.newaxis], starts) / total[:, np.newaxis]
     seconds = total * np.float32(ROW_MS / 1000)
-    calm: dict[tuple[str, int], list[int]] = defaultdict(list)
-    for at, one in enumerate(keys.tolist()):
-        clip = clips[one // 1000]
-        if clip.calm:
-            calm[clip.who, one % 1000].append(at)
-    chance = np.random.default_rng(7)
     features = np.zeros((len(keys), len(CALM_CLIPS), heard.features.shape[1]), dtype=np.float32)
     known = np.zeros((len(keys), len(CALM_CLIPS)), dtype=np.float32)
+    calm, callers = _calm(clips, keys.tolist())
+    chance = np.random.default_rng(7)
     for at, one in enumerate(keys.tolist()):
-        others = [other for other in calm.get((clips[one // 1000].who, one % 1000), ()) if other != at]
+        clip, copy = clips[one // 1000], one % 1000
+        others = [other for other in calm.get((clip.who, copy), ()) if other != at]
+        if clip.label == "noise" and callers[copy]:
+            others = callers[copy][int(chance.integers(len(callers[copy])))]
         for variant, count in enumerate(CALM_CLIPS if others else ()):
             chosen = chance.choice(others, min(count, len(others)), replace=False)
             spoken = seconds[chosen]
             features[at, variant] = (mean[chosen] * spoken[:, np.newaxis]).sum(axis=0) / spoken.sum()
             known[at, variant] = spoken.sum() / (spoken.sum() + TRUSTED_S)
     return Usual(np.asarray(of, dtype=np.intp), features, known)
+
+
+def _calm(
+    clips: Sequence[Clip], keys: Sequence[int]
+) -> tuple[dict[tuple[str, int], list[int]], dict[int, list[list[int]]]]:
+    """Where in the keys (recording x 1000 + copy) the calm recordings are: of each speaker over each telephone, and of
+    all who have several, by telephone."""
+    calm: dict[tuple[str, int], list[int]] = defaultdict(list)
+    for at, one in enumerate(keys):
+        clip = clips[one // 1000]
+        if clip.calm:
+            calm[clip.who, one % 1000].append(at)
+    callers: dict[int, list[list[int]]] = defaultdict(list)
+    for (_, copy), theirs in calm.items():
+        if len(theirs) > 1:
+            callers[copy].append(theirs)
+    return calm, callers
 
 
 def frequencies(clips: Sequence[Clip], heard: Heard, chosen: Ints) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 import csv
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from agent.engines.local.model import load
 from agent.errors import ConfigError
 from agent.training import corpora, extraction, fitting
 from agent.training.copies import generator
+from agent.training.dataset import usual
 from agent.training.figures import area, recall
 from agent.training.making import make
 from agent.training.network import fit
@@ -108,6 +110,35 @@ def test_recordings_that_cannot_make_a_model_are_refused_in_a_sentence(recording
     manifest.write_text("name,label\na.wav,angry\n")
     with pytest.raises(ConfigError, match="line 2: it needs file, label, speaker and corpus"):
         corpora.clips(tmp_path)
+
+
+def test_a_noise_is_compared_with_a_caller_it_is_heard_beside():
+    """By itself a cat was known for what it is, and beside a calm caller taken for the caller's anger."""
+    told = [
+        ("a", "neutral", 1.0),
+        ("a", "neutral", 3.0),
+        ("b", "neutral", 50.0),
+        ("", "noise", 9.0),
+        ("a", "angry", 5.0),
+    ]
+    chosen = [
+        corpora.Clip(Path(f"{at}.wav"), f"{at}.wav", label, speaker, "made")
+        for at, (speaker, label, _) in enumerate(told)
+    ]
+    at = np.repeat(np.arange(len(told), dtype=np.int32), 2)  # every recording over two telephones
+    features = np.array([[value] for _, _, value in told for _ in range(2)], dtype=np.float32)
+    copy = np.tile(np.arange(2, dtype=np.int32), len(told))
+    features[copy == 1] += 100
+    heard = extraction.Heard(features, at, copy, np.full(len(at), 50, dtype=np.int32))
+    found = usual(chosen, heard)
+    two_clips = 1
+    of_noise = found.features[found.of[at == 3], two_clips, 0]
+    assert of_noise.tolist() == [
+        2.0,
+        102.0,
+    ]  # the only caller of whom there are several calm recordings, same telephone
+    assert (found.known[found.of[at == 3], two_clips] > 0).all()
+    assert not found.known[found.of[at == 2]].any()  # a speaker with nothing else to be compared with
 
 
 def test_the_command_makes_a_model(recordings, tmp_path, quick):
