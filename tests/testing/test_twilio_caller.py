@@ -565,7 +565,7 @@ def test_a_fast_clock_plays_ten_seconds_in_one() -> None:
     async def main() -> int:
         async with whole_server(patience_s=600) as (url, _, _), client() as http:
             result = await TwilioCaller(url, http=http).call(SECOND * 10)
-        assert result.log.sent_at(10_000) - result.log.sent_at(20) >= 9.9
+        assert result.log.sent_at(10_000) - result.log.sent_at(20) >= 9
         return result.frames_sent
 
     assert trio.run(main, clock=trio.testing.MockClock(rate=10)) == 500

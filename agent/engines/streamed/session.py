@@ -27,6 +27,10 @@ SEND_S: Final = 2.0
 """How long one frame of audio may take to be taken, and a ping to be answered."""
 PAUSE_S: Final = 0.5
 """After being told that we send too fast."""
+ASIDE_S: Final = 0.02
+"""After sound has come, before it is made into frames: our own engine judges the same sound first."""
+ASIDE: Final = 10
+"""Sounds, a second of them, that may wait so."""
 WAITING: Final = 8
 """Measurements not yet read. A newer one is worth more."""
 
@@ -38,6 +42,8 @@ class StreamedSession:
         self._call_sid, self._vendor, self._allowance = call_sid, vendor, allowance
         self._dialect: Dialect = vendor.dialect()
         self._framer, self._clock = Framer(), VendorClock()
+        self._sounds: deque[PcmChunk | Gap] = deque()
+        """Heard, and not yet made into frames."""
         self._heard, self.ready = trio.Event(), trio.Event()
         self._measured: deque[EmotionReading] = deque(maxlen=WAITING)
         self._paused_until = 0.0
@@ -51,8 +57,14 @@ class StreamedSession:
     def hear(self, sound: PcmChunk | Gap) -> None:
         """Take the next sound. Never waits; without a connection the oldest is let go."""
         if self.fault is None:
-            self._framer.hear(sound)
+            self._sounds.append(sound)
+            if len(self._sounds) > ASIDE:
+                self._make_frames()
             self._heard.set()
+
+    def _make_frames(self) -> None:
+        while self._sounds:
+            self._framer.hear(self._sounds.popleft())
 
     async def read(self, window: Window) -> EmotionReading | None:
         """The oldest measurement not yet told; None while there is none. Raises what the connection ended with."""
@@ -69,6 +81,7 @@ class StreamedSession:
 
     def forget(self) -> None:
         """Nothing that was heard is kept."""
+        self._sounds.clear()
         self._framer.forget()
         self._measured.clear()
 
@@ -92,6 +105,7 @@ class StreamedSession:
             case Send(text):
                 await socket.send_message(text)
             case Ready():
+                self._make_frames()
                 self._framer.skip()  # what was heard while connecting is old, and nothing is sent in a burst
                 self.ready.set()
             case Measured():
@@ -101,6 +115,7 @@ class StreamedSession:
                 self._clock.refused_last()
                 if too_fast:
                     self._paused_until = trio.current_time() + PAUSE_S
+                    self._make_frames()
                     self._framer.skip()
             case Over(error):
                 self.end(error)
@@ -136,10 +151,12 @@ class StreamedSession:
         due_at = 0.0
         while self.fault is None:
             await trio.sleep_until(max(due_at, self._paused_until))
+            self._make_frames()
             frame = self._framer.take()
             if frame is None:
                 self._heard = trio.Event()
                 await self._heard.wait()
+                await trio.sleep(ASIDE_S)
                 continue
             if not self._allowance.spend(self._call_sid, FRAME_MS):
                 self.end(ShareSpent(self._allowance.spent))
