@@ -36,7 +36,7 @@ FILES = 1024
 FORM_TYPE = "application/x-www-form-urlencoded; charset=UTF-8"
 ANSWER_S = 5.0
 """Within which a caller is answered, whatever else goes on: what is promised. Twilio itself waits 15 s."""
-TOLD_S = 3.0
+TOLD_S = 6.0
 """Within which an assistant is told of an angry caller."""
 ALIVE_S = 3.0
 """Within which it says that it is alive, and after a fault is gone."""
