@@ -81,7 +81,7 @@ def test_delay_counts_speech_and_not_pauses_from_the_turn_on(rows):
     said = readings(*[("neutral", 0.9)] * 20, *[("angry", 0.95)] * 20, from_ms=plan.turn_ms - 4000)
     call = judge_call(plan, hearing(said), Settings())
     assert not call.false(call.interrupted_ms)
-    # The helper's readings bring 200 ms of speech each, whatever the time between them.
+    # These readings bring 200 ms of speech each, whatever the time between them.
     read = sum(plan.turn_ms < reading.end_ms <= call.interrupted_ms[0] for reading in said)
     assert call.delay_ms(call.interrupted_ms) == 200 * read
     assert call.delay_ms(()) is None
