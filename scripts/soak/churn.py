@@ -44,7 +44,7 @@ class Tally:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--calls", type=int, default=1000)
-    parser.add_argument("--warm-up", type=int, default=450, help="calls before it counts")
+    parser.add_argument("--warm-up", type=int, default=1000, help="calls before it counts")
     parser.add_argument("--at-once", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--trace", action="store_true", help="trace allocations in the service")
