@@ -16,7 +16,8 @@ import trio
 from trio_websocket import ConnectionRejected, HandshakeError, WebSocketConnection, wrap_client_stream
 from wsproto.utilities import LocalProtocolError
 
-from .errors import CallmoodError, alone
+from .errors import CallmoodError
+from .groups import alone
 from .http import USER_AGENT, trusted
 
 CLOSE_S = 0.5

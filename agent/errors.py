@@ -4,13 +4,6 @@ Foreign exceptions are translated once, at the edge.
 """
 
 
-def alone(error: BaseException) -> BaseException:
-    """What a group holds, where it holds one thing only: nurseries wrap even a single exception."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
-
-
 class CallmoodError(Exception):
     """Anything Callmood itself reports."""
 

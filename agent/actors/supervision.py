@@ -6,13 +6,22 @@ now and then. Meanwhile somebody must keep taking from its inbox, so that closin
 """
 
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 import trio
 
-from ..errors import alone
+from ..groups import alone
+
+JITTER = 0.25
+"""Share of a pause that is random, so that calls hit by one outage do not come back as one."""
+
+
+def jittered(seconds: float, share: float = JITTER) -> float:
+    """A pause between attempts, this share of it random."""
+    return seconds * (1 - share * random.random())
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +34,21 @@ class RestartPolicy:
     """Restarts within `within_s`; beyond them only one probe every `probe_s`."""
     within_s: float = 60.0
     probe_s: float = 30.0
-    jitter: float = 0.25
-    """Share of a delay that is random, so that calls hit by one outage do not come back as one."""
+    jitter: float = JITTER
+
+
+@dataclass(slots=True)
+class Condition:
+    """How one actor is doing, for whoever looks in."""
+
+    state: Literal["running", "restarting", "refused", "ended"] = "running"
+    """`refused`: what it needs has said no for good, and it is not tried again."""
+    restarts: int = 0
+    """So far."""
+    degraded: bool = False
+    """What it needs does not do its part now."""
+    failures: Counter[str] = field(default_factory=Counter)
+    """How often what it needs has failed, by how."""
 
 
 class Restarts:
@@ -46,7 +68,7 @@ class Restarts:
         self._recent.append(now)
         delay = policy.probe_s if spent else min(policy.longest_s, policy.first_s * 2.0**self._in_a_row)
         self._in_a_row = min(self._in_a_row + 1, 16)
-        return delay * (1 - policy.jitter * random.random())
+        return jittered(delay, policy.jitter)
 
 
 async def keep_running(
@@ -57,14 +79,17 @@ async def keep_running(
     final: tuple[type[Exception], ...],
     note: Callable[[Exception], None],
     policy: RestartPolicy | None = None,
+    condition: Condition | None = None,
 ) -> None:
     """Run `attempt` until it returns, restarting it after `outages` and never after `final`.
 
-    Both functions read the same inbox and return when it has ended, which ends this one too, at once.
+    Both functions read the same inbox and return when it has ended, which ends this one too, at once. `condition` says
+    how it goes.
     """
-    restarts = Restarts(policy or RestartPolicy())
+    restarts, condition = Restarts(policy or RestartPolicy()), condition or Condition()
     while True:
         try:
+            condition.state = "running"
             await attempt()
             return
         except Exception as error:
@@ -74,8 +99,11 @@ async def keep_running(
             assert isinstance(outage, Exception)
         note(outage)
         if isinstance(outage, final):
+            condition.state = "refused"
             await meanwhile()
             return
+        condition.state = "restarting"
         with trio.move_on_after(restarts.delay(trio.current_time())):
             await meanwhile()
             return
+        condition.restarts += 1

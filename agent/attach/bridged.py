@@ -18,7 +18,8 @@ from ..assistants.vapi_calls import SocketCall, VapiCalls
 from ..assistants.vapi_dial import checked_socket_url, dialled
 from ..calls.call import Call
 from ..core.emotion import Outcome
-from ..errors import AssistantRefused, AssistantUnavailable, CallGone, CarrierRefused, CarrierUnavailable, alone
+from ..errors import AssistantRefused, AssistantUnavailable, CallGone, CarrierRefused, CarrierUnavailable
+from ..groups import alone
 from ..ingress.relay import Parting, Relay
 
 log = structlog.get_logger()

@@ -5,11 +5,10 @@ call: nothing of the call itself changes, so nothing of ours can hurt it. Where 
 unread: readings from outside still count, and Vapi's messages say when it is over.
 """
 
-import random
-
 import structlog
 import trio
 
+from ..actors.supervision import jittered
 from ..assistants.vapi_messages import ServerMessage
 from ..calls.call import Call
 from ..calls.directory import CallDirectory
@@ -111,7 +110,7 @@ def settled(call: Call) -> bool:
 
 
 async def settled_within(call: Call, seconds: float) -> bool:
-    """Wait, a part of it random so that calls hit by one outage do not come back as one, or until it is settled."""
-    with trio.move_on_after(seconds * (1 - 0.25 * random.random())):
+    """Wait, or until it is settled."""
+    with trio.move_on_after(jittered(seconds)):
         await call.mailbox.connected.wait()  # it is set at the call's end too
     return settled(call)

@@ -8,8 +8,9 @@ import sys
 
 import typer
 
-from ..errors import AudioUnreadable, CallmoodError, ConfigError, alone
-from . import analyze, call, demo, dev, doctor, init, ledger, rules, serve, train, tune
+from ..errors import AudioUnreadable, CallmoodError, ConfigError
+from ..groups import alone
+from . import analyze, call, demo, dev, doctor, export, init, ledger, purge, replay, report, rules, serve, train, tune
 from . import eval as eval_
 
 app = typer.Typer(
@@ -30,6 +31,10 @@ app.command("train")(train.train)
 app.command("calls")(ledger.calls)
 app.command("show")(ledger.show)
 app.command("tail")(ledger.tail)
+app.command("report")(report.report)
+app.command("replay")(replay.replay)
+app.command("purge")(purge.purge)
+app.command("export")(export.export)
 app.command("doctor")(doctor.doctor)
 app.add_typer(rules.app, name="rules")
 app.command("init")(init.init)

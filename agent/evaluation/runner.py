@@ -15,7 +15,8 @@ import numpy as np
 import trio
 from numpy.typing import NDArray
 
-from ..errors import AudioUnreadable, CallmoodError, EngineRefused, EngineUnavailable, alone
+from ..errors import AudioUnreadable, CallmoodError, EngineRefused, EngineUnavailable
+from ..groups import ungrouped
 from ..ports import Engine
 from ..settings import Secret, Settings
 from .conditions import Named, Noises, heard_as
@@ -125,10 +126,8 @@ def _hear_in_process(batch: Sequence[Any]) -> list[Any]:
 
 def hear_batch(batch: Sequence[Any], ear: Ear, sound: Sound = of_row) -> list[Any]:
     """The results of some, one after the other, by one engine."""
-    try:
+    with ungrouped():
         return trio.run(_hear_batch, batch, ear, sound)
-    except BaseExceptionGroup as group:
-        raise alone(group) from None
 
 
 async def _hear_batch(batch: Sequence[Any], ear: Ear, sound: Sound) -> list[Any]:

@@ -10,9 +10,9 @@ import structlog
 import trio
 from trio.testing import MockClock
 
-from agent.actors.aggregator import Heard
 from agent.actors.analyzer import Analyzer, Ear
 from agent.actors.channels import WhenFull, open_channel
+from agent.actors.incoming import Heard
 from agent.actors.supervision import RestartPolicy
 from agent.core.audio import Gap, PcmChunk, Window
 from agent.core.emotion import FAILED, Emotion, EmotionReading
@@ -384,3 +384,32 @@ async def test_a_refusal_inside_the_group_of_an_engines_own_nursery_is_still_a_r
         await scene.speak(60.0)
     assert engine.opened == 1
     assert scene.events == [("analyzer.degraded", "refused: no quota")]
+
+
+@pytest.mark.parametrize("fault", [EngineUnavailable("reset"), RuntimeError("already closed")])
+async def test_an_outage_stays_one_where_the_call_ends_while_an_engines_own_nursery_closes(
+    autojump_clock: MockClock, fault: Exception
+) -> None:
+    engine = OddEngine(reading=raising(fault))
+
+    async def takes_leave() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.sleep(0.3)
+
+    @asynccontextmanager
+    async def open_in_a_nursery(call_sid: str) -> AsyncIterator[EngineSession]:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(takes_leave)
+            yield engine
+
+    engine.open = open_in_a_nursery  # type: ignore[method-assign]
+    scene = Scene(engine)
+    with trio.move_on_after(0.4):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(scene.run)
+            await scene.speak(1.0)
+    assert trio.current_time() == pytest.approx(0.5)
+    assert scene.names == ["analyzer.degraded"]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
 from math import inf
 
 import pytest
 import trio
 from trio.testing import MockClock
 
-from agent.core.emotion import EmotionReading
+from agent.calls.call import Call
+from agent.core.emotion import EmotionReading, Outcome
 from agent.engines.streamed.allowance import REFUSED_S
 from agent.engines.streamed.framing import BACKLOG, REMEMBERED, Frame
 from agent.engines.streamed.session import WAITING, StreamedSession
@@ -136,6 +138,31 @@ async def test_a_key_that_has_become_right_serves_the_next_call(
         await two_calls(staged, 10)
         for call in staged.calls[first:]:
             assert staged.hume_said(call)
+
+
+def hang_up(call: Call) -> None:
+    call.end(Outcome.HANGUP)
+
+
+def opt_out(call: Call) -> None:
+    call.withdraw_consent("key")
+
+
+@BY_ENGINE
+@pytest.mark.parametrize("leave", [hang_up, opt_out])
+async def test_a_caller_may_leave_while_a_hume_that_has_failed_is_being_left(
+    leave: Callable[[Call], None], engine: Engine, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    """It is given up after five seconds, and then has half a second for its closing handshake: some of these moments
+    fall into that."""
+    for quarters in range(20, 29):
+        async with scene(engine, monkeypatch) as staged, trio.open_nursery() as nursery:
+            staged.hume.fault = "stall"
+            nursery.start_soon(two_calls, staged, 8.0)
+            await trio.sleep(quarters / 4)
+            for call in staged.calls:
+                leave(call)
+        assert [staged.stage.outcome(call) for call in staged.calls] == ["hangup", "hangup"]
 
 
 @BY_ENGINE

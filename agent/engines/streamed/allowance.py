@@ -36,6 +36,8 @@ class Allowance:
         """Sessions open now."""
         self.used_ms = 0
         """Audio sent so far, over all calls: what is billed."""
+        self.dropped_ms = 0
+        """Audio that could not be sent in time."""
 
     @contextmanager
     def session(self, call_sid: str) -> Iterator[None]:

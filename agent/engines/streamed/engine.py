@@ -15,7 +15,8 @@ import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from ...dialling import DialFailed, dialled
-from ...errors import EngineUnavailable, alone
+from ...errors import EngineUnavailable
+from ...groups import ungrouped
 from .allowance import Allowance, Breaker, ShareSpent
 from .dialect import Vendor
 from .session import StreamedSession
@@ -46,18 +47,16 @@ class StreamedEngine:
     async def open(self, call_sid: str) -> AsyncIterator[StreamedSession]:
         """A session for one call; raises EngineUnavailable or EngineRefused while the vendor is not to be asked."""
         self._breaker.check()
-        with self.allowance.session(call_sid):
+        with self.allowance.session(call_sid), ungrouped():
             session = StreamedSession(call_sid, self._vendor, self.allowance)
-            try:
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._serve, session)
-                    try:
-                        yield session
-                    finally:
-                        nursery.cancel_scope.cancel()
-                        session.forget()
-            except BaseExceptionGroup as group:  # of one: what was raised in the block
-                raise alone(group) from None
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._serve, session)
+                try:
+                    yield session
+                finally:
+                    nursery.cancel_scope.cancel()
+                    self.allowance.dropped_ms += session.dropped_ms
+                    session.forget()
 
     async def _serve(self, session: StreamedSession) -> None:
         """One connection, from the handshake to its end. Nothing is raised: the session keeps what went wrong."""

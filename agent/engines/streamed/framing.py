@@ -47,8 +47,8 @@ class Framer:
         self._start_ms = 0.0
         self._end_ms: int | None = None
         self._frames: deque[Frame] = deque(maxlen=BACKLOG)
-        self.dropped = 0
-        """Frames that were not sent in time."""
+        self.dropped_ms = 0
+        """Audio that was not sent in time."""
 
     def hear(self, sound: PcmChunk | Gap) -> None:
         """Take the next sound. Never waits."""
@@ -66,7 +66,8 @@ class Framer:
     def _push(self, samples: NDArray[np.int16], heard_at: float) -> None:
         self._pcm += self._resampler.resample_chunk(samples).astype("<i2").tobytes()
         while len(self._pcm) >= FRAME_BYTES:
-            self.dropped += len(self._frames) == BACKLOG
+            if len(self._frames) == BACKLOG:
+                self.dropped_ms += FRAME_MS
             self._frames.append(Frame(bytes(self._pcm[:FRAME_BYTES]), round(self._start_ms), heard_at))
             del self._pcm[:FRAME_BYTES]
             self._start_ms += FRAME_MS
@@ -77,7 +78,7 @@ class Framer:
 
     def skip(self) -> None:
         """Let go of what waits: the connection was held up, and the present matters more."""
-        self.dropped += len(self._frames)
+        self.dropped_ms += FRAME_MS * len(self._frames)
         self._frames.clear()
 
     def forget(self) -> None:

@@ -79,6 +79,11 @@ class StreamedSession:
             raise self.fault
         return None
 
+    @property
+    def dropped_ms(self) -> int:
+        """Audio that was not sent, because the vendor did not keep up or was not there yet."""
+        return self._framer.dropped_ms
+
     def forget(self) -> None:
         """Nothing that was heard is kept."""
         self._sounds.clear()
