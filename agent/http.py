@@ -8,17 +8,19 @@ warm: making one costs tens of milliseconds, and a handshake with a control host
     from .http import client, httpx
 """
 
+import re
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from functools import cache
 from typing import Any
 
 import httpx2 as httpx
+import msgspec
 import trio
 
 from . import __version__
 
-__all__ = ["USER_AGENT", "asked", "client", "finish", "httpx"]
+__all__ = ["USER_AGENT", "asked", "client", "finish", "httpx", "json_object", "retry_after"]
 
 USER_AGENT = f"callmood/{__version__}"
 
@@ -62,17 +64,13 @@ def client(*, connections: int = 100, **kwargs: Any) -> httpx.AsyncClient:
 
 
 async def asked(
-    client: httpx.AsyncClient, url: str, *, auth: httpx.Auth | None = None, **kwargs: Any
+    client: httpx.AsyncClient, url: str, *, method: str = "POST", auth: httpx.Auth | None = None, **kwargs: Any
 ) -> httpx.Response:
-    """The answer to a POST, read whole: of `ANSWER_LIMIT` bytes at the most, and as they came, since a few packed ones
-    may be any number. Raises httpx.HTTPError. Keywords are those of `httpx.AsyncClient.build_request`."""
+    """The answer to a request, read whole: of `ANSWER_LIMIT` bytes at the most, and as they came, since a few packed
+    ones may be any number. Raises httpx.HTTPError. Keywords are those of `httpx.AsyncClient.build_request`."""
     headers = {"Accept-Encoding": "identity", **kwargs.pop("headers", {})}
-    request = client.build_request("POST", url, headers=headers, **kwargs)
+    request = client.build_request(method, url, headers=headers, **kwargs)
     response = await client.send(request, stream=True, auth=auth)
-    if response.is_stream_consumed:  # it came from memory
-        return response
-    if response.is_stream_consumed:  # it came from memory
-        return response
     if response.is_stream_consumed:  # it came from memory
         return response
     body, pieces = bytearray(), response.aiter_raw()
@@ -92,3 +90,18 @@ async def finish(pieces: AsyncGenerator[bytes, None]) -> None:
         scope.cancel()
         async for _ in pieces:
             pass
+
+
+def json_object(body: bytes) -> Mapping[str, Any]:
+    """An answer's object of JSON; empty where it is anything else."""
+    try:
+        answer = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return {}
+    return answer if isinstance(answer, dict) else {}
+
+
+def retry_after(response: httpx.Response) -> float | None:
+    """`Retry-After` as a number of seconds, at most a minute; its date form and anything else are passed over."""
+    header = response.headers.get("retry-after", "").strip()
+    return min(60.0, float(header)) if re.fullmatch(r"\d{1,6}(\.\d{1,3})?", header, re.ASCII) else None

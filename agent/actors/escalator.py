@@ -11,7 +11,7 @@ from typing import Protocol
 import structlog
 import trio
 
-from ..core.budget import Allowance
+from ..core.budget import PerMinute
 from ..core.rules import Decision
 from ..errors import AssistantUnavailable
 from ..ports import Transfers
@@ -74,7 +74,7 @@ class Escalator:
         *,
         destination: str,
         patience_s: float,
-        allowance: Allowance,
+        allowance: PerMinute,
         over_budget: Callable[[str], None] = lambda _: None,
         confirm: Confirm | None = None,
         confirm_within_s: float = 0.0,

@@ -5,7 +5,6 @@ takes its place. An interruption is never tried again: a late one cuts off the w
 an update loses what has become pointless or is not to be said any more.
 """
 
-import random
 from collections.abc import Callable
 from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from dataclasses import replace
@@ -18,16 +17,12 @@ from ..core.context import ContextUpdate
 from ..errors import AssistantRefused, AssistantUnavailable, CallGone
 from ..ports import Assistant, AssistantSession, Timeline
 from .channels import Inbox
-from .supervision import keep_running
+from .supervision import Condition, jittered, keep_running
 
 log = structlog.get_logger()
 
 LONGEST_BACKOFF_S = 8.0
 """Seconds between attempts while an outage lasts. The note is the caller's present state: it never becomes too late."""
-
-
-JITTER = 0.25
-"""Share of a pause that is random, so that calls hit by one outage do not come back as one."""
 
 
 class Publisher:
@@ -53,6 +48,7 @@ class Publisher:
         self._may_tell, self._told_otherwise = may_tell, told_otherwise
         self._while_listening = while_listening
         self._pending: ContextUpdate | None = None
+        self.condition = Condition()
 
     async def run(self, updates: Inbox[ContextUpdate]) -> None:
         """Tell the assistant until the updates end, through every outage of its platform."""
@@ -62,6 +58,7 @@ class Publisher:
             outages=(AssistantUnavailable,),
             final=(AssistantRefused, CallGone),
             note=self._note,
+            condition=self.condition,
         )
 
     async def _attempt(self, updates: Inbox[ContextUpdate]) -> None:
@@ -89,6 +86,7 @@ class Publisher:
         failures, self._pending = 0, None
         while True:
             trouble = await self._say_and_tell(session, update)
+            self.condition.degraded = trouble is not None
             if trouble is None:
                 return
             failures += 1
@@ -147,6 +145,7 @@ class Publisher:
                 bargeInDetected=update.barge_in,
                 latencyMs=round(1000 * (sent_at - update.mood.heard_at), 1),
                 via="control",
+                **since_decision(update),
             )
             return None
         if of_a_mood and not self._may_tell():  # it was broken off: an operator's words are still to be told
@@ -165,12 +164,25 @@ class Publisher:
             if cut is not None and cut.heard_ms is not None:
                 heard_ms = cut.heard_ms
             unheard = {} if cut is None or cut.unheard is None else {"unheardText": cut.unheard}
-            self._timeline.record("tts.cancelled", reason=update.reason, heardMs=heard_ms, **unheard)
+            self._timeline.record(
+                "tts.cancelled", reason=update.reason, heardMs=heard_ms, **unheard, **since_decision(update)
+            )
         if patience.cancelled_caught:
             self._failed("interruption: it did not answer in time", will_retry=False)
 
     def _failed(self, reason: str, *, will_retry: bool) -> None:
         self._timeline.record("context.failed", reason=reason, willRetry=will_retry)
+
+
+def since_decision(update: ContextUpdate) -> dict[str, float]:
+    """How long after the last sample it rests on an update was decided, and how long after that its platform has
+    accepted it; nothing where it is not known when it was decided."""
+    if update.decided_at is None:
+        return {}
+    return {
+        "decisionMs": round(1000 * (update.decided_at - update.mood.heard_at), 1),
+        "acceptedMs": round(1000 * (trio.current_time() - update.decided_at), 1),
+    }
 
 
 def as_assistant_error(fault: Exception) -> AssistantUnavailable | AssistantRefused | CallGone:
@@ -185,4 +197,4 @@ def backoff(failures: int, trouble: Exception) -> float:
     """Seconds to wait: doubling from a quarter of a second, a part of it random, and no less than was asked for."""
     asked = trouble.retry_after if isinstance(trouble, AssistantUnavailable) else None
     delay = min(LONGEST_BACKOFF_S, 0.25 * 2.0 ** min(failures - 1, 16))
-    return max(asked or 0.0, delay * (1 - JITTER * random.random()))
+    return max(asked or 0.0, jittered(delay))

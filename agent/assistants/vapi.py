@@ -12,7 +12,7 @@ from typing import Any
 
 from ..core.context import ContextUpdate, CutOff
 from ..errors import AssistantRefused, AssistantUnavailable, CallGone, CallmoodError
-from ..http import asked, httpx
+from ..http import asked, httpx, retry_after
 
 _VAPI_HOST = re.compile(r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+vapi\.ai", re.ASCII)
 
@@ -146,12 +146,5 @@ def _check(response: httpx.Response) -> None:
     if status in _GONE:
         raise CallGone(f"Vapi answered {status}")
     if status == 429 or status >= 500:
-        raise AssistantUnavailable(f"Vapi answered {status}", retry_after=_seconds(response.headers.get("retry-after")))
+        raise AssistantUnavailable(f"Vapi answered {status}", retry_after=retry_after(response))
     raise AssistantRefused(f"Vapi answered {status}")
-
-
-def _seconds(header: str | None) -> float | None:
-    """`Retry-After` as a number of seconds, at most a minute; its date form and anything else are passed over."""
-    if header is None or not re.fullmatch(r"\d{1,6}(\.\d{1,3})?", header.strip(), re.ASCII):
-        return None
-    return min(60.0, float(header))

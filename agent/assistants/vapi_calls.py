@@ -10,11 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-
 from ..core.destination import is_number
 from ..errors import AssistantRefused, AssistantUnavailable
-from ..http import asked, httpx
+from ..http import asked, httpx, json_object
+from .vapi_ids import table
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +83,10 @@ class VapiCalls:
 
 def read_call(body: bytes) -> BypassCall:
     """Vapi's answer. Raises AssistantUnavailable where it is not one we can use."""
-    call = _decoded(body)
-    details = _table(call.get("phoneCallProviderDetails"))
+    call = json_object(body)
+    details = table(call.get("phoneCallProviderDetails"))
     call_id, twiml = call.get("id"), details.get("twiml")
-    control_url = _table(call.get("monitor")).get("controlUrl")
+    control_url = table(call.get("monitor")).get("controlUrl")
     if not isinstance(call_id, str) or not isinstance(twiml, str):
         raise AssistantUnavailable("Vapi's answer to a new call has no TwiML in it")
     return BypassCall(call_id, twiml, control_url if isinstance(control_url, str) else None)
@@ -95,20 +94,9 @@ def read_call(body: bytes) -> BypassCall:
 
 def read_socket_call(body: bytes) -> SocketCall:
     """The same for a call over a socket."""
-    call = _decoded(body)
-    call_id, socket_url = call.get("id"), _table(call.get("transport")).get("websocketCallUrl")
-    control_url = _table(call.get("monitor")).get("controlUrl")
+    call = json_object(body)
+    call_id, socket_url = call.get("id"), table(call.get("transport")).get("websocketCallUrl")
+    control_url = table(call.get("monitor")).get("controlUrl")
     if not isinstance(call_id, str) or not isinstance(socket_url, str):
         raise AssistantUnavailable("Vapi's answer to a new call names no socket for its audio")
     return SocketCall(call_id, socket_url, control_url if isinstance(control_url, str) else None)
-
-
-def _decoded(body: bytes) -> Mapping[str, Any]:
-    try:
-        return _table(msgspec.json.decode(body))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return {}
-
-
-def _table(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}

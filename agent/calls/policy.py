@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from ..actors.escalator import Confirm
-from ..core.budget import Allowance
+from ..core.budget import PerMinute
 from ..core.rulebook import RuleBook
 from ..errors import AssistantRefused
 from ..ports import Transfers
@@ -34,7 +34,7 @@ class Policy:
     book: Callable[[], RuleBook]
     """The rules in force now."""
     transfers: Transfers
-    allowance: Allowance
+    allowance: PerMinute
     """Of transfers."""
     confirm: Confirm | None = None
     spent: Counter[str] = field(default_factory=Counter)
@@ -56,6 +56,6 @@ def policy(
     return Policy(
         book or (lambda: shipped(settings.act_at)),
         transfers or NoTransfers(),
-        Allowance(settings.transfers_per_minute),
+        PerMinute(settings.transfers_per_minute),
         confirm,
     )

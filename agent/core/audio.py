@@ -92,7 +92,3 @@ class Window:
     """How much of it never came."""
     heard_at: float
     """Loop time at which its last sample was heard: the zero of every latency we report."""
-
-    @property
-    def speech_share(self) -> float:
-        return self.speech_ms / max(1, self.end_ms - self.start_ms)

@@ -3,7 +3,7 @@
 from collections import deque
 
 
-class Allowance:
+class PerMinute:
     """So many in any sixty seconds. Memory is bounded by that number."""
 
     def __init__(self, per_minute: int) -> None:

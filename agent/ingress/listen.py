@@ -5,13 +5,13 @@ does not come back ends the call, as a hang-up would; one that never came leaves
 say when it is over.
 """
 
-import random
 from math import inf
 
 import structlog
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
+from ..actors.supervision import jittered
 from ..assistants.vapi_dial import dialled
 from ..assistants.vapi_listen import FRAME_MS, ListenedAudio, ListenShape
 from ..calls.call import Call
@@ -86,7 +86,7 @@ class ListenLine:
             if final or spent or self._audio.doubt is not None:
                 return self._audio.doubt or reason
             backoff_s = FIRST_BACKOFF_S * 2.0 ** (self._failures - 1)
-            await trio.sleep(backoff_s * (1 - 0.25 * random.random()))
+            await trio.sleep(jittered(backoff_s))
 
     async def _once(self) -> str:
         """One socket, from dialling to its end."""

@@ -13,10 +13,8 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote
 
-import msgspec
-
 from ..errors import CarrierRefused, CarrierUnavailable
-from ..http import httpx
+from ..http import asked, httpx, json_object
 
 PAGE = 50
 """Numbers asked for at once, and looked at: who has more, names one."""
@@ -77,13 +75,13 @@ class TwilioNumbers:
     async def account(self) -> Account:
         """The account, which shows whether the credentials are good."""
         response = await self._request("GET", ".json")
-        return Account(_text(_json(response.content), "status"), clock_of(response.headers.get("date")))
+        return Account(_text(json_object(response.content), "status"), clock_of(response.headers.get("date")))
 
     async def find(self, number: str = "") -> tuple[Number, ...]:
         """The account's numbers, the first fifty; or those that are exactly this one (E.164)."""
         query = {"PageSize": str(PAGE), **({"PhoneNumber": number} if number else {})}
         response = await self._request("GET", "/IncomingPhoneNumbers.json", params=query)
-        listed = _json(response.content).get("incoming_phone_numbers")
+        listed = json_object(response.content).get("incoming_phone_numbers")
         if not isinstance(listed, list):
             raise CarrierUnavailable("Twilio's answer is no list of numbers: try again")
         found = [read_number(item) for item in listed]
@@ -93,12 +91,12 @@ class TwilioNumbers:
     async def get(self, sid: str) -> Number:
         """One number by its id (PN…)."""
         response = await self._request("GET", self._path(sid))
-        return read_number(_json(response.content))
+        return read_number(json_object(response.content))
 
     async def point(self, sid: str, webhooks: Webhooks) -> Number:
         """Send a number's calls there from now on; the number as it is then."""
         response = await self._request("POST", self._path(sid), data=webhooks.form())
-        return read_number(_json(response.content))
+        return read_number(json_object(response.content))
 
     def _path(self, sid: str) -> str:
         """The id becomes part of a path, so it has to be an id."""
@@ -108,7 +106,7 @@ class TwilioNumbers:
 
     async def _request(self, method: str, below: str, **more: Any) -> httpx.Response:
         try:
-            response = await self._client.request(method, self._account + below, auth=self._auth, **more)
+            response = await asked(self._client, self._account + below, method=method, auth=self._auth, **more)
         except httpx.HTTPError as error:
             raise CarrierUnavailable(
                 f"Twilio cannot be reached ({type(error).__name__}): check the network and TWILIO_BASE_URL"
@@ -146,14 +144,6 @@ def clock_of(date: str | None) -> float | None:
         return parsedate_to_datetime(date or "").timestamp()
     except (ValueError, TypeError):
         return None
-
-
-def _json(body: bytes) -> Mapping[str, Any]:
-    try:
-        answer = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return {}
-    return answer if isinstance(answer, dict) else {}
 
 
 def _text(table: Mapping[str, Any], name: str) -> str:

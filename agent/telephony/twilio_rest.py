@@ -9,10 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-import msgspec
-
 from ..errors import CallGone, CarrierRefused, CarrierUnavailable
-from ..http import asked, httpx
+from ..http import asked, httpx, json_object, retry_after
 
 _CALL_SID = re.compile(r"CA[0-9a-fA-F]{32}", re.ASCII)
 _STREAM_SID = re.compile(r"MZ[0-9a-fA-F]{32}", re.ASCII)
@@ -74,7 +72,7 @@ class TwilioRest:
             response = await asked(self._client, url, data=form, auth=self._auth)
         except httpx.HTTPError as error:
             raise CarrierUnavailable(f"Twilio cannot be reached ({type(error).__name__})") from None
-        answer = _json(response.content)
+        answer = json_object(response.content)
         _check(response, answer.get("code"))
         return answer
 
@@ -88,20 +86,5 @@ def _check(response: httpx.Response, code: object) -> None:
     if status in (404, 410) or code == _NOT_IN_PROGRESS:
         raise CallGone(said)
     if status in (408, 429) or status >= 500:
-        raise CarrierUnavailable(said, retry_after=_seconds(response.headers.get("retry-after")))
+        raise CarrierUnavailable(said, retry_after=retry_after(response))
     raise CarrierRefused(f"{said}: {_NO_KEY}" if status in (401, 403) else said)
-
-
-def _json(body: bytes) -> Mapping[str, Any]:
-    try:
-        answer = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return {}
-    return answer if isinstance(answer, dict) else {}
-
-
-def _seconds(header: str | None) -> float | None:
-    """`Retry-After` as a number of seconds, at most a minute; anything else is passed over."""
-    if header is None or not re.fullmatch(r"\d{1,6}(\.\d{1,3})?", header.strip(), re.ASCII):
-        return None
-    return min(60.0, float(header))

@@ -99,12 +99,13 @@ async def present_mood(call: Call) -> Mood | None:
 async def ask(rooms: House, body: bytes) -> Answer:
     """The upstream's answer, once it has begun. Raises BadRequest: 502 where there is none, 504 where it is late."""
     exits: AsyncExitStack = cast(dict[str, Any], request.scope)[EXITS]
+    encodings = request.headers.get("Accept-Encoding", "")
     with trio.move_on_after(rooms.settings.llm_patience_s):
         try:
             return await rooms.llm.ask(
                 body,
                 exits,
-                encodings=encodings if (encodings := request.headers.get("Accept-Encoding", "")).isascii() else "",
+                encodings=encodings if encodings.isascii() else "",
                 idle_s=rooms.settings.llm_idle_s,
             )
         except AssistantUnavailable as trouble:

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The yardstick: eGeMAPS functionals and a linear SVM on the splits our own model is tested on.
 
-    python3 -m venv /tmp/yardstick && /tmp/yardstick/bin/pip install --require-hashes -r requirements/yardstick.lock
-    PYTHONPATH=. /tmp/yardstick/bin/python scripts/train/egemaps.py --data ../shared/data --out baseline.json
+    python3 -m venv .yardstick && .yardstick/bin/pip install --require-hashes -r requirements/yardstick.lock
+    PYTHONPATH=. .yardstick/bin/python scripts/train/egemaps.py --data ../shared/data --out baseline.json
 
 eGeMAPS (Eyben et al., IEEE Trans. Affective Computing 7, 2016) is extracted by openSMILE from the same telephone
 copies. openSMILE's licence is for research and evaluation only: it stays in an environment of its own, and out of the

@@ -11,7 +11,7 @@ from trio.testing import MockClock
 from agent.actors.channels import WhenFull, open_channel
 from agent.actors.escalator import ENDED, NOWHERE, RETRIES, STOPPED, TOO_MANY, Confirm, Escalator, TransferOrder
 from agent.calls.handover import OPERATOR, Handover
-from agent.core.budget import Allowance
+from agent.core.budget import PerMinute
 from agent.core.emotion import Emotion, Mood, Trend
 from agent.core.rules import Decision
 from agent.errors import AssistantRefused, AssistantUnavailable, CallGone
@@ -25,7 +25,7 @@ Events = list[tuple[float, str, dict[str, object]]]
 @pytest.fixture(autouse=True)
 def exact_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the random part."""
-    monkeypatch.setattr("agent.actors.publisher.JITTER", 0.0)
+    monkeypatch.setattr("agent.actors.publisher.jittered", float)
 
 
 class Scene:
@@ -45,7 +45,7 @@ class Scene:
             self,
             destination=destination,
             patience_s=5.0,
-            allowance=Allowance(allowance),
+            allowance=PerMinute(allowance),
             over_budget=self.spent.append,
             confirm=confirm,
             confirm_within_s=4.0,
@@ -257,7 +257,7 @@ async def test_no_more_calls_than_allowed_are_passed_on_in_a_minute(autojump_clo
 
 
 def test_an_allowance_is_of_any_sixty_seconds() -> None:
-    allowance = Allowance(2)
+    allowance = PerMinute(2)
     assert [allowance.take(now) for now in (0.0, 30.0, 59.9, 60.0, 61.0, 89.9, 90.0)] == [
         True,
         True,

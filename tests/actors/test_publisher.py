@@ -22,7 +22,7 @@ SORRY = "I'm sorry. Please go on."
 @pytest.fixture(autouse=True)
 def exact_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the random part."""
-    monkeypatch.setattr("agent.actors.publisher.JITTER", 0.0)
+    monkeypatch.setattr("agent.actors.publisher.jittered", float)
 
 
 class Scene:

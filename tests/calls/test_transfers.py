@@ -8,12 +8,12 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from agent.actors.aggregator import Order
 from agent.actors.escalator import NOWHERE
+from agent.actors.incoming import Order
 from agent.calls.call import Call
 from agent.calls.handover import OPERATOR
 from agent.calls.policy import Policy
-from agent.core.budget import Allowance
+from agent.core.budget import PerMinute
 from agent.core.context import ContextUpdate
 from agent.errors import AssistantUnavailable
 from agent.testing import Fault
@@ -41,7 +41,7 @@ class Human:
 @asynccontextmanager
 async def stage_with(human: Human, per_minute: int = 30, **changed: Any) -> AsyncIterator[Stage]:
     async with open_stage(**{"transfer_to": HUMAN, **changed}) as stage:
-        stage.directory.policy = Policy(stage.directory.policy.book, human, Allowance(per_minute))
+        stage.directory.policy = Policy(stage.directory.policy.book, human, PerMinute(per_minute))
         yield stage
 
 

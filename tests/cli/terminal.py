@@ -36,12 +36,17 @@ class Terminal:
 
     def answer(self, question: str, answer: str) -> None:
         """Wait until this is asked, after what was asked before, and type the answer and Return."""
-        self.type(question, f"{answer}\n")
+        self.wait_for(question)
+        while not self.shown.endswith(": "):  # a hidden question throws away what is typed before its last character
+            assert self._read(), f"{question!r} was not asked to its end: {self.shown}"
+        self._press(f"{answer}\n")
 
     def type(self, question: str, keys: str) -> None:
-        """The same, with nothing but these keys."""
+        """Wait until this stands on the screen, after what was waited for before, and press nothing but these keys."""
         self.wait_for(question)
-        time.sleep(0.1)  # a hidden question throws away what was typed before it
+        self._press(keys)
+
+    def _press(self, keys: str) -> None:
         os.write(self._ours, keys.encode())
 
     def wait_for(self, text: str) -> None:

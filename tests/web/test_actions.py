@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from agent.calls.policy import Policy
-from agent.core.budget import Allowance
+from agent.core.budget import PerMinute
 from agent.core.rulebook import SORRY
 from agent.errors import AssistantRefused, ConfigError
 
@@ -39,7 +39,7 @@ class Human:
 
 def with_a_human(callmood: Callmood) -> Human:
     human, directory = Human(), callmood.ready.directory
-    directory.policy = Policy(directory.policy.book, human, Allowance(30))
+    directory.policy = Policy(directory.policy.book, human, PerMinute(30))
     return human
 
 
