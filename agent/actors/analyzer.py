@@ -5,7 +5,7 @@ while windows are thrown away when they grow old. The ear belongs to the decoder
 engine raises while hearing is kept for the analyzer, and never reaches the decoder.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from math import inf
@@ -16,11 +16,12 @@ import trio
 
 from ..core.audio import Gap, PcmChunk, Window
 from ..core.emotion import FAILED, EmotionReading
-from ..errors import EngineRefused, EngineUnavailable, alone
+from ..errors import EngineRefused, EngineUnavailable
+from ..groups import alone, ungrouped
 from ..ports import Engine, EngineSession, Forgetful, Timeline
-from .aggregator import Heard, Incoming
 from .channels import Inbox, Outbox
-from .supervision import RestartPolicy, keep_running
+from .incoming import Heard, Incoming
+from .supervision import Condition, RestartPolicy, keep_running
 
 log = structlog.get_logger()
 
@@ -109,11 +110,14 @@ class Analyzer:
         policy: RestartPolicy | None = None,
         under_way: UnderWay | None = None,
         says_failures: bool = True,
+        tempered: Callable[[EmotionReading], EmotionReading] = lambda reading: reading,
     ) -> None:
-        """`says_failures`: a window that could not be read is a reading too, one that says so."""
+        """`says_failures`: a window that could not be read is a reading too, one that says so. `tempered`: what is
+        left of a reading by all that is known of the line."""
         self._engine, self._call_sid, self._ear, self._timeline = engine, call_sid, ear, timeline
         self._patience_s, self._policy = patience_s, policy
-        self._degraded, self._says_failures = False, says_failures
+        self._says_failures, self._tempered = says_failures, tempered
+        self.condition, self.engine_name = Condition(), engine.name
         self._begins = under_way.reading_begins if under_way else lambda: None
         self._ends = under_way.reading_ends if under_way else None
 
@@ -127,6 +131,7 @@ class Analyzer:
                 final=(EngineRefused,),
                 note=self._note,
                 policy=self._policy,
+                condition=self.condition,
             )
 
     async def _attempt(self, windows: Inbox[Window], readings: Outbox[Incoming]) -> None:
@@ -135,17 +140,18 @@ class Analyzer:
         bug: Exception | None = None
         with trio.CancelScope(deadline=trio.current_time() + self._patience_s) as slow:
             try:
-                async with self._engine.open(self._call_sid) as session:
-                    slow.deadline, opened = inf, True
-                    try:
-                        await self._read_all(session, windows, readings)
-                        heard_all = True
-                    except (EngineUnavailable, EngineRefused):
-                        raise
-                    except Exception as ours:
-                        bug = ours  # kept until the engine has closed: what it raises then must not hide it
-                    finally:
-                        slow.deadline = trio.current_time() + self._patience_s
+                with ungrouped():
+                    async with self._engine.open(self._call_sid) as session:
+                        slow.deadline, opened = inf, True
+                        try:
+                            await self._read_all(session, windows, readings)
+                            heard_all = True
+                        except (EngineUnavailable, EngineRefused):
+                            raise
+                        except Exception as ours:
+                            bug = ours  # kept until the engine has closed: what it raises then must not hide it
+                        finally:
+                            slow.deadline = trio.current_time() + self._patience_s
             except Exception as fault:
                 if not heard_all and bug is None:
                     raise as_engine_error(fault) from fault
@@ -176,14 +182,15 @@ class Analyzer:
         with trio.move_on_after(self._patience_s):
             try:
                 self._ear.check()
-                reading = await session.read(window)
+                with ungrouped():
+                    reading = await session.read(window)
             except Exception as fault:
                 raise as_engine_error(fault) from fault
-            if self._degraded and reading is not None:
-                self._degraded = False
+            if self.condition.degraded and reading is not None:
+                self.condition.degraded = False
                 self._timeline.record("analyzer.recovered", engine=self._engine.name, reason="it answers again")
-            return reading
-        self._degrade("slow")
+            return reading if reading is None else self._tempered(reading)
+        self._degrade("slow", "slow")
         return self._failed(window)
 
     async def _without_engine(self, windows: Inbox[Window], readings: Outbox[Incoming]) -> None:
@@ -194,11 +201,13 @@ class Analyzer:
         return failed(window) if self._says_failures else None
 
     def _note(self, outage: Exception) -> None:
-        self._degrade(f"{'refused' if isinstance(outage, EngineRefused) else 'unavailable'}: {outage}")
+        how = "refused" if isinstance(outage, EngineRefused) else "unavailable"
+        self._degrade(how, f"{how}: {outage}")
 
-    def _degrade(self, reason: str) -> None:
-        if not self._degraded:
-            self._degraded = True
+    def _degrade(self, how: str, reason: str) -> None:
+        self.condition.failures[how] += 1
+        if not self.condition.degraded:
+            self.condition.degraded = True
             self._timeline.record("analyzer.degraded", engine=self._engine.name, reason=reason)
 
 

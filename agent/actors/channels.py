@@ -69,6 +69,15 @@ class Outbox(Generic[T]):
         """Items handed on and not yet taken."""
         return self._send.statistics().current_buffer_used
 
+    @property
+    def depth(self) -> int:
+        """Items that may wait."""
+        return int(self._send.statistics().max_buffer_size)
+
+    @property
+    def when_full(self) -> WhenFull:
+        return self._when_full
+
     def clone(self) -> "Outbox[T]":
         """Another sending end of the same channel, which ends when all of them are closed."""
         return Outbox(self._send.clone(), self._receive.clone(), self._when_full, self._merge)

@@ -9,6 +9,7 @@ from ..core.speech import SpeechGate
 from ..core.windowing import Windower
 from ..ports import Timeline
 from .channels import Inbox, Outbox
+from .line_check import LineCheck
 
 
 class Ear(Protocol):
@@ -21,8 +22,15 @@ class Ear(Protocol):
 class Decoder:
     """One call's."""
 
-    def __init__(self, ear: Ear, timeline: Timeline, *, listening: Callable[[], bool] = lambda: True) -> None:
-        self._ear, self._timeline, self._listening = ear, timeline, listening
+    def __init__(
+        self,
+        ear: Ear,
+        timeline: Timeline,
+        *,
+        listening: Callable[[], bool] = lambda: True,
+        line_check: LineCheck | None = None,
+    ) -> None:
+        self._ear, self._timeline, self._listening, self._line_check = ear, timeline, listening, line_check
         self._assembler, self._gate, self._windower = Assembler(), SpeechGate(), Windower()
         self._explained = 0
 
@@ -36,6 +44,8 @@ class Decoder:
                 del block  # or the last one would stay here as long as no other comes
 
     def _decode(self, block: Block, windows: Outbox[Window], dropped: int) -> None:
+        if self._line_check is not None:
+            self._line_check.hear(block)
         missing: dict[str, int] = {}
         for sound in self._assembler.push(block, dropped=dropped > self._explained):
             if isinstance(sound, Gap) and sound.cause != "pause":
@@ -52,4 +62,6 @@ class Decoder:
     def forget(self) -> None:
         """Overwrite what is kept of the sound, and forget where speech was."""
         self._gate.forget()
+        if self._line_check is not None:
+            self._line_check.forget()
         self._windower = Windower()

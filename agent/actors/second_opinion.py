@@ -5,6 +5,7 @@ says; a few seconds after the last doubt it is closed again, because what it hea
 own engine, says as little about its failures (`analyzer.degraded`, `.recovered`), and its readings go the same way.
 """
 
+from collections.abc import Callable
 from math import inf
 
 import trio
@@ -14,9 +15,9 @@ from ..core.emotion import EmotionReading
 from ..core.opinion import Band, Opinions, anger_in
 from ..core.rules import Decision
 from ..ports import Engine, Timeline
-from .aggregator import Incoming
 from .analyzer import Analyzer, Ear
 from .channels import Outbox, WhenFull, open_channel
+from .incoming import Incoming
 from .supervision import RestartPolicy
 
 LINGER_S = 4.0
@@ -37,13 +38,22 @@ class SecondOpinion:
         *,
         patience_s: float,
         policy: RestartPolicy | None = None,
+        tempered: Callable[[EmotionReading], EmotionReading] = lambda reading: reading,
     ) -> None:
         self.ear = Ear()
         """What the decoder speaks into, beside our own engine's."""
         self._band, self._opinions, self._name = band, Opinions(), engine.name
         self._analyzer = Analyzer(
-            engine, call_sid, self.ear, timeline, patience_s=patience_s, policy=policy, says_failures=False
+            engine,
+            call_sid,
+            self.ear,
+            timeline,
+            patience_s=patience_s,
+            policy=policy,
+            says_failures=False,
+            tempered=tempered,
         )
+        self.condition = self._analyzer.condition
         self._wanted = trio.Event()
         self._wanted_until = 0.0
         self._windows: Outbox[Window] | None = None

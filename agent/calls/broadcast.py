@@ -87,6 +87,10 @@ class Broadcast:
         finally:
             self._changed = [other for other in self._changed if other is not changed]
 
+    def forget(self, call_sid: str) -> None:
+        """Show nothing of this call to who comes back later."""
+        self._recent = deque((shown for shown in self._recent if shown.call_sid != call_sid), maxlen=KEPT)
+
     @property
     def full(self) -> bool:
         return len(self._watchers) + len(self._changed) >= WATCHERS

@@ -5,22 +5,25 @@ plain state, changed from one thread without waiting; the work is done by the ac
 """
 
 import re
+from math import inf
 
 import trio
 
-from ..actors.aggregator import Heard, Incoming, Order, Verdict
 from ..actors.channels import WhenFull, open_channel
+from ..actors.incoming import Heard, Incoming, Order, Verdict
+from ..core.destination import masked
 from ..core.emotion import ANGER, NEUTRAL, EmotionReading, Mood, Outcome, Trend
 from ..errors import CallGone
 from ..ports import Line, Relay
 from .consent import Consent
-from .handover import Handover, masked
+from .handover import Handover
 from .mailbox import Mailbox
 from .present import Present
 from .timeline import CallTimeline
 from .tokens import Tokens
 from .turns import Turns
 from .words import Words
+from .workings import Workings
 
 CALL_SID = re.compile(r"[0-9A-Za-z_.-]{1,40}", re.ASCII)
 """Hardly longer than Twilio's are: names and values of a form are signed run together, and a longer id could be two."""
@@ -57,6 +60,8 @@ class Call:
         self.relay: Relay | None = None
         self.over = trio.Event()
         self.outcome: Outcome | None = None
+        self.ended_at = inf
+        """Loop time at which it was over; what follows is its wrapping up."""
         self.assistant_attached = False
         self.awaits_audio = True
         """False: none will come, and that nothing is heard says nothing about the call."""
@@ -64,6 +69,7 @@ class Call:
         self.buffer_size = 0
         self.peak_anger = 0.0
         self.present = Present()
+        self.workings = Workings()
         self.through_gateway = False
         """The assistant's model is asked through our gateway, which tells it the caller's state: it needs no notes."""
         self.ended_assistant: str | None = None
@@ -106,6 +112,7 @@ class Call:
     def end(self, outcome: Outcome) -> None:
         """Let it wrap up. What ended it first is what the record says."""
         if self.outcome is None:
+            self.ended_at = trio.current_time()
             left = outcome is Outcome.QUIET and not self.mailbox.has_line
             self.outcome = self._left_by or outcome if left else outcome
         self.mailbox.close()

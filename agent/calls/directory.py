@@ -23,6 +23,7 @@ from .policy import policy as default_policy
 from .shown import summary_of
 from .timeline import CallTimeline
 from .tree import run_call
+from .workings import Measures, Unmeasured
 
 log = structlog.get_logger()
 
@@ -49,6 +50,8 @@ class CallDirectory:
         self._second_engine = second_engine
         self.broadcast, self.policy = Broadcast(), policy
         self.draining = False
+        self.measures: Measures = Unmeasured()
+        """Who measures all calls together."""
         self._nursery, self._engine, self._assistant = nursery, engine, assistant
         self._ledger, self._settings = ledger, settings
         self._live: dict[str, Call] = {}
@@ -84,6 +87,7 @@ class CallDirectory:
             return call
         if call_sid in self._live or self.full or self.draining:
             return None
+        self._ledger.begin(call_sid, caller=caller)
         timeline = CallTimeline(
             call_sid,
             began=datetime.now(UTC),
@@ -100,6 +104,7 @@ class CallDirectory:
             profile=self._settings.profile,
             analyse_after_transfer=self._settings.analyse_after_transfer,
         )
+        call.workings.measures = self.measures
         self._nursery.start_soon(self._serve, call)
         return call
 
@@ -149,6 +154,7 @@ class CallDirectory:
             del self._live[call.call_sid]
             if call.relay is not None:
                 self._relayed[call.call_sid] = call
+            self.measures.freed(trio.current_time() - call.ended_at, call.workings)
             self._note_empty()
 
     def relay_ended(self, call: Call) -> None:

@@ -8,6 +8,7 @@ later that nobody answered, and an assistant may pass the caller on without bein
 
 from enum import Enum
 
+from ..core.destination import masked
 from .timeline import Record
 
 
@@ -22,11 +23,6 @@ OPERATOR = "operator"
 """In the place of a rule's name, where an operator asked."""
 ASSISTANT = "assistant"
 """The same, where the assistant passed the caller on by itself."""
-
-
-def masked(number: str) -> str:
-    """A telephone number or address with everything but its last two digits hidden."""
-    return f"***{number[-2:]}" if number[-2:].isdigit() else "***" if number else ""
 
 
 def shown(destination: str) -> str:

@@ -1,80 +1,67 @@
-"""The calls there have been, as `GET /calls` lists them: the ledger's milestones at start, and every call since."""
+"""The calls there are and those there have been, as `GET /calls` lists them: live ones from the directory, all others
+from the ledger."""
 
-from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import msgspec
 
-KEPT = 10_000
+from ..ports import Ledger
+from .directory import CallDirectory
+from .shown import entry_of
 
-NO_MOOD = {"label": "neutral", "score": 0.0, "trend": "steady"}
-"""Where a call's end does not say. A call that says its profile had one without emotions, and not even this."""
+Place = tuple[str, str]
+"""Where a call stands in the list, which is sorted by it, the largest first: the instant it began, and its id."""
 
 
 class Listed(NamedTuple):
-    """One call of a list, its entry as JSON: a third of what the objects would take, and sent as it is."""
+    """One call of a list, its entry as JSON."""
 
-    started_at: str
-    call_sid: str
+    place: Place
     entry: bytes
 
 
 class History:
-    """Ended calls by id, newest last; the oldest give way (the ledger still has them)."""
+    """All functions that wait raise LedgerUnavailable."""
 
-    def __init__(self, milestones: Iterable[bytes] = ()) -> None:
-        self._started: dict[str, Mapping[str, Any]] = {}
-        self._ended: OrderedDict[str, Listed] = OrderedDict()
-        for line in milestones:
-            try:
-                self.note(msgspec.json.decode(line))
-            except (msgspec.DecodeError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-                continue  # a line that a full disk cut short
+    def __init__(self, directory: CallDirectory, ledger: Ledger) -> None:
+        self._directory, self._ledger = directory, ledger
 
-    def note(self, event: Mapping[str, Any]) -> None:
-        """Take in one event; any but the first and last of a call are passed over."""
-        if event["event"] == "call.started":
-            self._started[event["callSid"]] = event
-        elif event["event"] == "call.ended":
-            ended = listed(_entry(self._started.pop(event["callSid"], {}), event))
-            self._ended.pop(ended.call_sid, None)
-            self._ended[ended.call_sid] = ended
-            if len(self._ended) > KEPT:
-                self._ended.popitem(last=False)
+    async def page(self, limit: int, *, state: str | None = None, before: Place | None = None) -> list[bytes]:
+        """The entries of calls of this state (`live`, `ended`, None: both) behind this place, the newest first."""
+        live = [] if state == "ended" else self._live()
+        ended = [] if state == "live" else _listed(await self._ledger.calls(limit, before))
+        everything = sorted({each.place: each for each in (*ended, *live)}.values(), reverse=True)
+        return [each.entry for each in everything if before is None or each.place < before][:limit]
 
-    def find(self, call_sid: str) -> dict[str, Any] | None:
-        ended = self._ended.get(call_sid)
-        return None if ended is None else msgspec.json.decode(ended.entry)
+    async def find(self, call_sid: str) -> dict[str, Any] | None:
+        """One call's entry; None: nobody knows it."""
+        if (live := self._directory.find(call_sid)) is not None:
+            return entry_of(live)
+        ended = await self._ledger.call(call_sid)
+        return None if ended is None else msgspec.json.decode(ended)
 
-    def unfinished(self) -> list[dict[str, Any]]:
-        """Calls without an end: live, or cut off when their process was killed. Newest first."""
+    async def place(self, call_sid: str) -> Place | None:
+        """Where a call stands in the list."""
+        entry = await self.find(call_sid)
+        return None if entry is None else (entry["startedAt"], call_sid)
+
+    def _live(self) -> list[Listed]:
+        entries = [entry_of(call) for call in self._directory]
         return [
-            _entry(started, {"callSid": sid, "at": None, "outcome": None}) | {"state": "live"}
-            for sid, started in reversed(self._started.items())
+            Listed((str(entry["startedAt"]), str(entry["callSid"])), msgspec.json.encode(entry)) for entry in entries
         ]
 
-    def ended(self) -> list[Listed]:
-        """The newest end first."""
-        return list(reversed(self._ended.values()))
+
+class _Begun(msgspec.Struct):
+    """What a list is sorted by."""
+
+    startedAt: str
+    callSid: str
 
 
-def listed(entry: Mapping[str, Any]) -> Listed:
-    """An entry as part of a list."""
-    return Listed(entry["startedAt"] or "", entry["callSid"], msgspec.json.encode(entry))
+_begun = msgspec.json.Decoder(_Begun)
 
 
-def _entry(started: Mapping[str, Any], ended: Mapping[str, Any]) -> dict[str, Any]:
-    summary = ended.get("summary") or {}
-    return {
-        "callSid": ended["callSid"],
-        "vapiCallId": summary.get("vapiCallId"),
-        "state": "ended",
-        "startedAt": started.get("at"),
-        "endedAt": ended["at"],
-        "outcome": ended["outcome"],
-        "attach": started.get("attach"),
-        "caller": started.get("caller", ""),
-        "mood": summary.get("mood", None if "profile" in started else NO_MOOD),
-        "bufferSize": summary.get("bufferSize", 0),
-    }
+def _listed(entries: Iterable[bytes]) -> list[Listed]:
+    return [Listed((found.startedAt, found.callSid), entry) for entry in entries for found in (_begun.decode(entry),)]

@@ -122,6 +122,16 @@ class Mailbox:
             line.hang_up(code, reason)
 
     @property
+    def outbox(self) -> Outbox[Block]:
+        """The sending end of `blocks`, for whoever looks in."""
+        return self._outbox
+
+    @property
+    def held(self) -> int:
+        """Frames of the block that is being filled."""
+        return len(self._frames)
+
+    @property
     def dropped(self) -> int:
         """Blocks lost because the receiver did not keep up."""
         return self._outbox.dropped

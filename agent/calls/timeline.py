@@ -38,9 +38,11 @@ class CallTimeline:
 
     def __init__(self, call_sid: str, *, began: datetime, ledger: Ledger, audience: Audience, keep_text: bool) -> None:
         self._call_sid, self._ledger, self._audience, self._keep_text = call_sid, ledger, audience, keep_text
-        self._began, self._began_at = began, trio.current_time()
+        self._began, self.began_at = began, trio.current_time()
         self.counts: Counter[str] = Counter()
         """Events so far, by name."""
+        self.last_at: dict[str, float] = {}
+        """Loop time of the newest event of each name."""
         self.opening: Callable[[], None] | None = None
         """Records the first event, before any other."""
         self._withheld: tuple[str, ...] = ()
@@ -54,7 +56,7 @@ class CallTimeline:
     @property
     def elapsed_ms(self) -> int:
         """Since the call began."""
-        return round(1000 * (trio.current_time() - self._began_at))
+        return round(1000 * (trio.current_time() - self.began_at))
 
     def instant(self, t_ms: int) -> str:
         """ISO 8601, UTC, of a moment in the call."""
@@ -73,6 +75,7 @@ class CallTimeline:
         entry = {"t": t, "at": self.instant(t), "callSid": self._call_sid, "event": event, **fields}
         line = _encode(entry)
         self.counts[event] += 1
+        self.last_at[event] = trio.current_time()
         self._audience.publish(self._call_sid, self.counts.total(), entry, line)
         if not self._keep_text and any(name in entry for name in SPOKEN):
             line = _encode({name: value for name, value in entry.items() if name not in SPOKEN})

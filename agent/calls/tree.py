@@ -14,6 +14,7 @@ from ..actors.channels import WhenFull, open_channel
 from ..actors.decoder import Decoder
 from ..actors.escalator import Escalator, TransferOrder
 from ..actors.heartbeat import beat
+from ..actors.line_check import LineCheck
 from ..actors.measure import measure
 from ..actors.publisher import Publisher
 from ..actors.receiver import receive
@@ -22,13 +23,12 @@ from ..core.audio import Block, Window
 from ..core.context import ContextUpdate
 from ..core.opinion import Band
 from ..core.physical import Meter
-from ..core.rules import Budgets, Rules
-from ..core.tracking import Gate, MoodTracker
 from ..ports import Assistant, Engine, Ledger
 from ..settings import Settings
 from .call import Call
 from .mailbox import BLOCKS_A_SECOND
 from .policy import Policy
+from .setup import recorder, rules, tracker
 
 
 async def run_call(
@@ -48,10 +48,11 @@ async def run_call(
     transfers_out, transfers = open_channel(TransferOrder, 1, WhenFull.REPLACE)
 
     mood = tracker(settings)
-    second = second_opinion(call, second_engine, settings)
+    line_check = LineCheck(engine.name, call.timeline)
+    second = second_opinion(call, second_engine, settings, line_check)
     ear = Ear() if second is None else Ears(second.ear)
     meter = Meter(settings.window_s) if settings.profile == "physical-only" else None
-    decoder = Decoder(meter or ear, call.timeline, listening=call.consent.may_listen)
+    decoder = Decoder(meter or ear, call.timeline, listening=call.consent.may_listen, line_check=line_check)
     analyzer = Analyzer(
         engine,
         call.call_sid,
@@ -59,6 +60,7 @@ async def run_call(
         call.timeline,
         patience_s=settings.analyzer_patience_s,
         under_way=call.present,
+        tempered=line_check.tempered,
     )
     publisher = Publisher(
         assistant,
@@ -82,6 +84,21 @@ async def run_call(
         confirm_within_s=settings.confirm_within_s,
     )
 
+    inside = call.workings
+    inside.channels |= {
+        "line": call.mailbox.outbox,
+        "frames": frames_out,
+        "windows": windows_out,
+        "readings": call.readings,
+        "updates": updates_out,
+        "transfers": transfers_out,
+    }
+    if settings.profile == "acoustic":
+        inside.engines[engine.name] = analyzer.condition
+    if second is not None and second_engine is not None:
+        inside.engines[second_engine.name] = second.condition
+
+    recording = recorder(call, ledger, engine, settings)
     for forget in (frames_out.discard, decoder.forget, (meter or ear).forget, windows_out.discard, mood.forget):
         call.consent.on_stop(forget)
 
@@ -102,9 +119,12 @@ async def run_call(
         return call.mailbox.dropped + frames_out.dropped
 
     async with trio.open_nursery() as attendants:
-        attendants.start_soon(partial(beat, ledger, drops=dropped, every_s=settings.checkpoint_s))
+        pulse = partial(beat, ledger, drops=dropped, every_s=settings.checkpoint_s)
+        attendants.start_soon(inside.attend, "heartbeat", pulse)
         async with trio.open_nursery() as pipeline:
             pipeline.start_soon(
+                inside.attend,
+                "receiver",
                 partial(
                     receive,
                     call.mailbox.blocks,
@@ -115,10 +135,13 @@ async def run_call(
                     ended=call.end,
                     awaited=lambda: call.awaits_audio,
                     heard_at=lambda: call.mailbox.heard_at,
-                )
+                ),
             )
-            pipeline.start_soon(call.consent.unless_stopped, judge)
+            judging = partial(call.consent.unless_stopped, judge)
+            pipeline.start_soon(inside.attend, "analyzer", judging, analyzer.condition)
             pipeline.start_soon(
+                inside.attend,
+                "aggregator",
                 partial(
                     aggregate,
                     call.readings_inbox,
@@ -132,49 +155,38 @@ async def run_call(
                     book=policy.book,
                     over_budget=policy.over_budget,
                     consider=None if second is None else second.consider,
-                )
+                    decided=inside.decided,
+                    recorder=recording,
+                ),
             )
             if second is not None:
-                pipeline.start_soon(call.consent.unless_stopped, partial(second.run, call.readings.clone()))
-            pipeline.start_soon(publisher.run, updates)
-            pipeline.start_soon(escalator.run, transfers)
-            await decoder.run(frames, windows_out, dropped=dropped)
+                asking = partial(call.consent.unless_stopped, partial(second.run, call.readings.clone()))
+                pipeline.start_soon(inside.attend, "second opinion", asking, second.condition)
+            pipeline.start_soon(inside.attend, "publisher", partial(publisher.run, updates), publisher.condition)
+            pipeline.start_soon(inside.attend, "escalator", partial(escalator.run, transfers))
+            await inside.attend("decoder", partial(decoder.run, frames, windows_out, dropped=dropped))
             # The line has ended: the rest has this long to finish what is queued.
             call.readings.close()
             if second is not None:
                 second.close()
             pipeline.cancel_scope.deadline = trio.current_time() + settings.wrap_up_s
+        if recording is not None:
+            recording.ended(trio.current_time())
         attendants.cancel_scope.cancel()
 
 
-def second_opinion(call: Call, engine: Engine | None, settings: Settings) -> SecondOpinion | None:
+def second_opinion(
+    call: Call, engine: Engine | None, settings: Settings, line_check: LineCheck
+) -> SecondOpinion | None:
     """Who is asked where our own engine is in doubt."""
     if engine is None or settings.profile != "acoustic":
         return None
     band = Band(settings.hybrid_low, settings.hybrid_high)
-    return SecondOpinion(engine, call.call_sid, call.timeline, band, patience_s=settings.analyzer_patience_s)
-
-
-def rules(policy: Policy, settings: Settings) -> Rules:
-    """One call's memory of what was decided. As often as readings must come for there to be a mood, as fresh must the
-    last one be for a rule to act on it."""
-    engine = settings.for_engine(settings.engine)
-    return Rules(
-        policy.book(),
-        update_every_s=settings.update_every_s,
-        fresh_s=(engine.window_s or settings.window_s) / (engine.min_samples or settings.min_samples),
-        budgets=Budgets(settings.interrupts_per_call, settings.notes_per_call),
-    )
-
-
-def tracker(settings: Settings) -> MoodTracker:
-    """The mood of one call, as the settings want it kept."""
-    engine = settings.for_engine(settings.engine)
-    return MoodTracker(
-        Gate(settings.gate, round(1000 * settings.min_duration_s), frozenset(settings.ignored_labels)),
-        window_s=engine.window_s or settings.window_s,
-        min_samples=engine.min_samples or settings.min_samples,
-        trend_window_s=settings.trend_window_s,
-        buffer_cap=settings.buffer_cap,
-        buffer_keep=settings.buffer_keep,
+    return SecondOpinion(
+        engine,
+        call.call_sid,
+        call.timeline,
+        band,
+        patience_s=settings.analyzer_patience_s,
+        tempered=line_check.tempered,
     )

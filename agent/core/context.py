@@ -23,6 +23,8 @@ class ContextUpdate:
     """What an operator wants the model to know. It goes out with the note, and no newer note takes its place."""
     reason: Literal["emotion_escalation", "operator"] = "emotion_escalation"
     """Why the assistant is cut off."""
+    decided_at: float | None = None
+    """Loop time of the decision that it comes of, where that is known."""
 
     @property
     def barge_in(self) -> bool:

@@ -1,4 +1,4 @@
-"""Whom a caller can be passed on to: a telephone number (E.164) or a SIP address. Pure."""
+"""Whom a caller can be passed on to: a telephone number (E.164) or a SIP address; and how numbers are shown. Pure."""
 
 import re
 
@@ -19,3 +19,8 @@ def is_number(text: str) -> bool:
 
 def is_sip_address(text: str) -> bool:
     return _SIP.fullmatch(text) is not None and _CONTROL.search(text) is None
+
+
+def masked(number: str) -> str:
+    """A telephone number or address with everything but its last two digits hidden."""
+    return f"***{number[-2:]}" if number[-2:].isdigit() else "***" if number else ""

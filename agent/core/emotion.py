@@ -80,6 +80,8 @@ class EmotionReading:
     """What its engine said by itself, where a second opinion has moved it."""
     abstained: Gated | None = None
     """Set when the engine would rather not say: it is calibrating, or the line is too poor."""
+    baseline: float | None = None
+    """How far it was judged against the caller's own calm voice, 0 to 1, where the engine learns that."""
 
     @property
     def anger(self) -> float:

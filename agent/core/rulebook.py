@@ -74,6 +74,8 @@ class RuleBook:
 
     rules: tuple[Rule, ...] = ()
     templates: Mapping[str, Template] = field(default_factory=dict)
+    text: str | None = field(default=None, compare=False, repr=False)
+    """The file it was read from; None: it was made otherwise."""
 
 
 def parse(text: str, *, act_at: float, file: str) -> RuleBook:
@@ -102,7 +104,7 @@ def parse(text: str, *, act_at: float, file: str) -> RuleBook:
         if rule.name in {known.name for known in rules}:
             page.wrong("name", f'"{rule.name}" is the name of an earlier rule too: give it another', at=place)
         rules.append(rule)
-    return RuleBook(tuple(rules), templates)
+    return RuleBook(tuple(rules), templates, text)
 
 
 def _templates(page: Page, table: Any) -> dict[str, Template]:

@@ -6,9 +6,11 @@ from contextlib import asynccontextmanager
 import trio
 from trio.testing import MockClock
 
-from agent.actors.aggregator import NOBODY_TO_TELL, Heard, Incoming, Order, Verdict, aggregate
+from agent.actors.aggregator import aggregate
 from agent.actors.channels import WhenFull, open_channel
+from agent.actors.deeds import NOBODY_TO_TELL
 from agent.actors.escalator import TransferOrder
+from agent.actors.incoming import Heard, Incoming, Order, Verdict
 from agent.core.context import ContextUpdate
 from agent.core.emotion import Emotion, EmotionReading, Gated
 from agent.core.rulebook import SORRY, Rule, RuleBook

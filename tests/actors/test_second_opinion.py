@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import trio
 
-from agent.actors.aggregator import Heard, Incoming
 from agent.actors.channels import Inbox, WhenFull, open_channel
+from agent.actors.incoming import Heard, Incoming
 from agent.actors.second_opinion import LINGER_S, SecondOpinion
 from agent.core.audio import Window
 from agent.core.emotion import LABELS, Emotion, EmotionReading, Mood, Trend

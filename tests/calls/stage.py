@@ -54,7 +54,7 @@ class Stage:
 
     def events(self, call: Call, name: str = "") -> list[dict[str, Any]]:
         """Its timeline so far, or the events of one name."""
-        lines = self.ledger._lines.get(call.call_sid, [])
+        lines = self.ledger.lines_of(call.call_sid)
         events = [msgspec.json.decode(line) for line in lines]
         return [event for event in events if name in ("", event["event"])]
 

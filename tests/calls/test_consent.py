@@ -13,10 +13,10 @@ import trio.testing
 from numpy.typing import NDArray
 from trio.testing import MockClock
 
-from agent.actors.aggregator import Order, Verdict
 from agent.actors.analyzer import Ear
 from agent.actors.channels import WhenFull, open_channel
 from agent.actors.decoder import Decoder
+from agent.actors.incoming import Order, Verdict
 from agent.calls.call import Call
 from agent.calls.consent import Consent
 from agent.calls.mailbox import Mailbox

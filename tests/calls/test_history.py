@@ -1,83 +1,112 @@
-"""The calls there have been, from the ledger's milestones and from every call since."""
+"""The calls there are and those there have been, in one list."""
 
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from trio.testing import MockClock
 
-from agent.calls import history
 from agent.calls.history import History
+from agent.ledger.entries import noted, opened
+
+from .stage import Stage, open_stage
+
+BEGAN = "2026-01-01T10:00:00.000Z"
 
 
 def started(sid: str = "CA1", **fields: object) -> dict[str, Any]:
-    at = "2026-01-01T10:00:00.000Z"
-    return {"t": 0, "at": at, "callSid": sid, "event": "call.started", "attach": "bridge", "caller": "***01", **fields}
-
-
-def ended(sid: str = "CA1", **fields: object) -> dict[str, Any]:
-    summary = {"vapiCallId": "v1", "mood": {"label": "sad", "score": 0.8, "trend": "rising"}, "bufferSize": 4}
-    at = "2026-01-01T10:01:00.000Z"
     return {
-        "t": 60_000,
-        "at": at,
+        "t": 0,
+        "at": BEGAN,
         "callSid": sid,
-        "event": "call.ended",
-        "outcome": "hangup",
-        "summary": summary,
-    } | fields
-
-
-def lines(*events: dict[str, Any]) -> list[bytes]:
-    return [json.dumps(event).encode() for event in events]
-
-
-def test_a_call_that_was_is_listed_with_everything_the_interface_promises() -> None:
-    assert History(lines(started(), ended())).find("CA1") == {
-        "callSid": "CA1",
-        "vapiCallId": "v1",
-        "state": "ended",
-        "startedAt": "2026-01-01T10:00:00.000Z",
-        "endedAt": "2026-01-01T10:01:00.000Z",
-        "outcome": "hangup",
+        "event": "call.started",
         "attach": "bridge",
         "caller": "***01",
-        "mood": {"label": "sad", "score": 0.8, "trend": "rising"},
-        "bufferSize": 4,
+        **fields,
     }
 
 
-def test_the_newest_comes_first_and_an_id_that_comes_again_is_one_call() -> None:
-    past = History(lines(*[event for sid in ("CA1", "CA2", "CA1", "CA3") for event in (started(sid), ended(sid))]))
-    assert [ended.call_sid for ended in past.ended()] == ["CA3", "CA1", "CA2"]
+def ended(sid: str = "CA1", **fields: object) -> dict[str, Any]:
+    at = "2026-01-01T10:01:00.000Z"
+    return {"t": 60_000, "at": at, "callSid": sid, "event": "call.ended", "outcome": "hangup", "summary": {}} | fields
 
 
-def test_calls_without_an_end_are_told_apart() -> None:
-    past = History(lines(started("CA1"), started("CA2"), ended("CA1"), started("CA3")))
-    assert [(entry["callSid"], entry["state"], entry["endedAt"]) for entry in past.unfinished()] == [
-        ("CA3", "live", None),
-        ("CA2", "live", None),
-    ]
-    assert past.find("CA2") is None
+def line(event: dict[str, Any]) -> bytes:
+    return json.dumps(event, separators=(",", ":")).encode()
 
 
-def test_other_events_are_passed_over() -> None:
-    past = History()
-    past.note({"event": "audio.chunk", "callSid": "CA1"})
-    assert (past.ended(), past.unfinished()) == ([], [])
+def past(stage: Stage, sid: str, began: str = BEGAN) -> None:
+    """A call that was, before any that lives."""
+    stage.ledger.begin(sid, caller="+15550100001")
+    stage.ledger.append(sid, line(started(sid, at=began)))
+    stage.ledger.append(sid, line(ended(sid)))
 
 
-def test_an_end_whose_beginning_was_rotated_away_is_still_a_call() -> None:
-    entry = History(lines(ended(summary=None))).find("CA1")
+async def sids(history: History, limit: int = 100, **which: Any) -> list[str]:
+    return [msgspec.json.decode(entry)["callSid"] for entry in await history.page(limit, **which)]
+
+
+async def test_live_calls_and_past_ones_are_one_list_the_newest_first(autojump_clock: MockClock) -> None:
+    async with open_stage() as stage:
+        history = History(stage.directory, stage.ledger)
+        for n in range(3):
+            past(stage, f"CA{n}", f"2026-01-01T10:00:0{n}.000Z")
+        stage.ring("CA7")
+        assert await sids(history) == ["CA7", "CA2", "CA1", "CA0"]
+        assert await sids(history, state="live") == ["CA7"]
+        assert await sids(history, state="ended") == ["CA2", "CA1", "CA0"]
+        assert await sids(history, 2) == ["CA7", "CA2"]
+
+
+async def test_every_call_is_on_one_page_only_also_of_those_that_began_at_the_same_instant(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_stage() as stage:
+        history = History(stage.directory, stage.ledger)
+        for n in range(10):
+            past(stage, f"CA{n}")
+        seen: list[str] = []
+        while page := await sids(history, 3, before=await history.place(seen[-1]) if seen else None):
+            seen += page
+        assert seen == [f"CA{n}" for n in range(9, -1, -1)]
+
+
+async def test_a_live_call_is_found_as_it_is_now_and_a_past_one_as_it_ended(autojump_clock: MockClock) -> None:
+    async with open_stage() as stage:
+        history = History(stage.directory, stage.ledger)
+        past(stage, "CA1")
+        stage.ring("CA7")
+        found = [await history.find(sid) for sid in ("CA1", "CA7", "CA9")]
+        assert [entry and entry["state"] for entry in found] == ["ended", "live", None]
+        assert await history.place("CA1") == (BEGAN, "CA1")
+        assert await history.place("CA9") is None
+
+
+async def test_an_id_that_comes_again_is_one_call_in_the_list(autojump_clock: MockClock) -> None:
+    async with open_stage() as stage:
+        history = History(stage.directory, stage.ledger)
+        past(stage, "CA1")
+        stage.ring("CA1")
+        assert await sids(history) == ["CA1"]
+        entry = await history.find("CA1")
+        assert entry is not None
+        assert entry["state"] == "live"
+
+
+# --- The entry of a call ---
+
+
+def test_other_events_change_nothing() -> None:
+    assert noted(opened("CA1", BEGAN, ""), line({"event": "audio.chunk", "callSid": "CA1"})) is None
+
+
+def test_an_end_whose_beginning_was_lost_is_still_a_call() -> None:
+    entry = noted(opened("CA1", BEGAN, "***01"), line(ended(summary=None)))
     assert entry is not None
-    assert (entry["startedAt"], entry["caller"], entry["mood"]["label"]) == (None, "", "neutral")
-
-
-def test_the_oldest_calls_give_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(history, "KEPT", 3)
-    past = History(lines(*[event for n in range(10) for event in (started(f"CA{n}"), ended(f"CA{n}"))]))
-    assert [ended.call_sid for ended in past.ended()] == ["CA9", "CA8", "CA7"]
+    assert (entry["startedAt"], entry["caller"], entry["mood"]["label"]) == (BEGAN, "***01", "neutral")
 
 
 @pytest.mark.parametrize(
@@ -88,22 +117,22 @@ def test_the_oldest_calls_give_way(monkeypatch: pytest.MonkeyPatch) -> None:
         b"[]",
         b"7",
         b"{}",
-        b'{"event":"call.started"}',
+        b'{"event":"call.started","at":7}',
+        b'{"event":"call.started","at":"then"}',
+        b'{"event":"call.started","at":"2026-01-01T10:00:00Z","t":1e300}',
         b'{"event":"call.ended","callSid":"CA9"}',
-        b'{"event":"call.started","callSid":["CA9"]}',
         b'{"event":"call.ended","callSid":"CA9","at":"x","outcome":"x","summary":[1]}',
-        lines(ended())[0][:-10],
-        lines(started())[0][:-10] + lines(started())[0],
+        line(ended())[:-10],
+        line(started())[:-10] + line(started()),
         b'{"event":"call.started","callSid":"\xff"}',
         b'{"event":"call.started","callSid":"\xe2\x82","event":"call.ended"}',
     ],
 )
-def test_a_line_that_cannot_be_used_costs_itself_and_no_other(torn: bytes) -> None:
-    past = History([*lines(started("CA1")), torn, *lines(ended("CA1"))])
-    assert [ended.call_sid for ended in past.ended()] == ["CA1"]
+def test_a_line_that_cannot_be_used_changes_nothing(torn: bytes) -> None:
+    assert noted(opened("CA1", BEGAN, ""), torn) is None
 
 
-@given(st.lists(st.binary(max_size=60)), st.integers(0, 200), st.binary(max_size=3))
-def test_no_ledger_keeps_the_service_from_starting(junk: list[bytes], at: int, damage: bytes) -> None:
-    good = lines(ended())[0]
-    History([*junk, good[:at] + damage + good[at + 1 :]])
+@given(st.integers(0, 200), st.binary(max_size=3))
+def test_no_line_is_more_than_a_line_that_cannot_be_used(at: int, damage: bytes) -> None:
+    good = line(ended())
+    noted(opened("CA1", BEGAN, ""), good[:at] + damage + good[at + 1 :])

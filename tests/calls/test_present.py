@@ -7,9 +7,9 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from agent.actors.aggregator import Heard
 from agent.actors.analyzer import Analyzer, Ear
 from agent.actors.channels import WhenFull, open_channel
+from agent.actors.incoming import Heard
 from agent.calls.present import HOLDS_S, Present
 from agent.core.audio import Window
 from agent.core.emotion import NEUTRAL, Emotion, Mood, Trend

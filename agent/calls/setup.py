@@ -1,0 +1,67 @@
+"""What one call's memory is made of, as the settings want it: the same for a live call, a recording, and a replay."""
+
+from functools import partial
+
+import trio
+
+from .. import __version__
+from ..actors.recording import Recorder
+from ..core.rules import Rules
+from ..core.steps import Setup
+from ..core.tracking import MoodTracker
+from ..ports import Engine, Ledger
+from ..settings import Settings
+from .call import Call
+from .policy import Policy
+
+
+def setup(settings: Settings) -> Setup:
+    """As often as readings must come for there to be a mood, as fresh must the last one be for a rule to act on it."""
+    engine = settings.for_engine(settings.engine)
+    window_s, min_samples = engine.window_s or settings.window_s, engine.min_samples or settings.min_samples
+    return Setup(
+        gate=settings.gate,
+        min_duration_ms=round(1000 * settings.min_duration_s),
+        ignored_labels=tuple(settings.ignored_labels),
+        window_s=window_s,
+        min_samples=min_samples,
+        trend_window_s=settings.trend_window_s,
+        buffer_cap=settings.buffer_cap,
+        buffer_keep=settings.buffer_keep,
+        update_every_s=settings.update_every_s,
+        fresh_s=window_s / min_samples,
+        interrupts=settings.interrupts_per_call,
+        notes=settings.notes_per_call,
+        act_at=settings.act_at,
+    )
+
+
+def rules(policy: Policy, settings: Settings) -> Rules:
+    """One call's memory of what was decided."""
+    return setup(settings).rules(policy.book())
+
+
+def tracker(settings: Settings) -> MoodTracker:
+    """The mood of one call."""
+    return setup(settings).tracker()
+
+
+def recorder(call: Call, ledger: Ledger, engine: Engine, settings: Settings) -> Recorder | None:
+    """What keeps this call's steps; None where the profile judges nobody's feelings, and nothing is decided."""
+    if settings.profile != "acoustic":
+        return None
+    recorder = Recorder(partial(ledger.keep, call.call_sid), partial(ledger.know, "rules"))
+    recorder.began(
+        call.timeline.began_at,
+        made_by=__version__,
+        engine=engine.name,
+        model=model_of(engine),
+        setup=setup(settings),
+    )
+    call.consent.on_stop(lambda: recorder.forgotten(call.handed_over, trio.current_time()))
+    return recorder
+
+
+def model_of(engine: Engine) -> str:
+    """The checksum of an engine's model on this machine; else whom we ask."""
+    return getattr(getattr(engine, "model", None), "checksum", "") or engine.name

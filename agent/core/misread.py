@@ -1,0 +1,170 @@
+"""Sound whose encoding is not what it is said to be: noticed from its bytes, so that a roar is not taken for a voice.
+
+What we hear should be mu-law at 8 kHz. Bytes of another encoding, read as mu-law, are still sound: loud and rough. They
+give themselves away, because read as what they are the same bytes are softer and smoother. So they are read in every
+way that is known to go wrong; where another way beats ours on both counts for a second of sound, that is what they are.
+Real mu-law loses on at least one of them, however loud, noisy or clipped it is.
+
+Only the beginning is looked at, which costs a call nothing later; once something was found, until it has passed.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import mulaw
+from .emotion import NEUTRAL, EmotionReading, Gated
+
+Floats = NDArray[np.float32]
+
+FRAME: Final = 160
+"""Bytes, 20 ms."""
+BLOCK: Final = 25 * FRAME
+"""Looked at together, because that is cheap."""
+LEAST_CODES: Final = 3
+"""Frames with fewer different bytes are silence, whatever is said in it."""
+ENOUGH: Final = 50
+"""Frames of sound that make a judgement: a second."""
+LOOKS: Final = 10
+"""Judgements in a row that must find nothing before nothing is looked for any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How bytes can be meant that we read as mu-law."""
+
+    table: Floats | None
+    """The sample of each byte; None: two bytes a sample."""
+    order: str
+    """Of the two bytes: `<` or `>`."""
+    smoother: float
+    """How much smaller the steps from sample to sample must be, for their level: natural logarithm of powers."""
+    softer_db: float
+    roughest: float
+    """Steps, for their level, that are no voice any more: likewise a logarithm; white noise has 0.69."""
+    loud_db: float
+    """Such bytes, read as mu-law, are never softer than this, above the smallest step of sixteen bits."""
+    reason: str
+
+
+def _alaw() -> Floats:
+    """ITU-T G.711 A-law, the sample of each byte."""
+    code = np.arange(256) ^ 0x55
+    segment, mantissa = (code >> 4) & 7, code & 0x0F
+    magnitude = np.where(segment == 0, (mantissa << 4) + 8, ((mantissa << 4) + 0x108) << np.maximum(segment - 1, 0))
+    return np.where(code & 0x80, magnitude, -magnitude).astype(np.float32)
+
+
+_SAMPLE: Final = mulaw.decode(bytes(range(256)))
+_SEND: Final = "have it sent as G.711 mu-law, 8000 Hz (a file: export it as WAV)"
+_SIGNED: Final = np.arange(256, dtype=np.uint8).view(np.int8).astype(np.float32) * 256
+_UNSIGNED: Final = (np.arange(256, dtype=np.float32) - 128) * 256
+_HIGH_BYTES: Final = (_SAMPLE.astype(np.int32) >> 8 & 0xFF).astype(np.uint8)
+"""Of samples that were bytes of mu-law once: one byte of two has survived, nearly."""
+
+WAYS: Final = (
+    Way(None, "<", 0.6, 5.5, 0.3, 45.0, f"it is linear, 16 bits a sample, and not mu-law: {_SEND}"),
+    Way(None, ">", 0.6, 5.5, 0.3, 45.0, f"it is linear, 16 bits a sample, and not mu-law: {_SEND}"),
+    Way(_UNSIGNED, "", 0.1, 6.0, -0.1, 76.0, f"it is linear, 8 bits a sample, and not mu-law: {_SEND}"),
+    Way(_SIGNED, "", 0.1, 6.0, -0.1, 76.0, f"it is linear, 8 bits a sample, and not mu-law: {_SEND}"),
+    Way(_alaw(), "", 0.3, 3.0, -0.1, 45.0, f"it is A-law, and not mu-law: {_SEND}"),
+    Way(
+        mulaw.decode(_HIGH_BYTES.tobytes()).astype(np.float32),
+        "",
+        -0.6,  # every other sample is gone, and with it what is smooth
+        8.5,
+        0.5,
+        78.0,
+        "it is mu-law that was taken for linear samples before it came here: mend that step "
+        "(a file: name it .ul if it has no header, or export it again)",
+    ),
+)
+_OURS: Final = _SAMPLE.astype(np.float32)
+
+
+class CodecWatch:
+    """One line's: bytes in, in order, and what is wrong with them. Keeps half a second of them at most."""
+
+    def __init__(self) -> None:
+        self.found: str | None = None
+        """What the bytes are instead, and what to do about it; None: nothing is known against them."""
+        self.judged = False
+        """Enough sound has been heard to say so."""
+        self._waiting = bytearray()
+        self._fine = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._frames = 0
+        self._sums = np.zeros((len(WAYS) + 1, 2))
+
+    def push(self, payload: bytes) -> None:
+        """Look at the next bytes, of any number."""
+        if self._fine >= LOOKS:
+            return
+        self._waiting += payload
+        while len(self._waiting) >= BLOCK and self._fine < LOOKS:
+            codes = np.frombuffer(bytes(self._waiting[:BLOCK]), np.uint8)
+            del self._waiting[:BLOCK]
+            self._take(codes.reshape(-1, FRAME))
+        if self._fine >= LOOKS:
+            self._waiting.clear()
+
+    def forget(self) -> None:
+        """Overwrite what is kept of the sound."""
+        self._waiting[:] = bytes(len(self._waiting))
+        self._waiting.clear()
+        self._begin()
+
+    def _take(self, codes: NDArray[np.uint8]) -> None:
+        ordered = np.sort(codes, axis=1)
+        different = 1 + np.count_nonzero(ordered[:, 1:] != ordered[:, :-1], axis=1)
+        sounding = codes[different >= LEAST_CODES]
+        if not len(sounding):
+            return
+        self._frames += len(sounding)
+        self._sums[0] += _measured(_OURS[sounding])
+        for at, way in enumerate(WAYS, start=1):
+            samples = sounding.view(way.order + "i2").astype(np.float32) if way.table is None else way.table[sounding]
+            self._sums[at] += _measured(samples)
+        if self._frames >= ENOUGH:
+            found, self.judged = _judged(self._sums / self._frames), True
+            self._fine = 0 if found else self._fine + 1
+            if found or self._fine >= LOOKS:
+                self.found = found
+            self._begin()
+
+
+def misread(payload: bytes) -> str | None:
+    """What is wrong with a recording that is said to be mu-law: the first finding in it."""
+    watch = CodecWatch()
+    for at in range(0, len(payload), BLOCK):
+        watch.push(payload[at : at + BLOCK])
+        if watch.found:
+            return watch.found
+    return None
+
+
+def poor(reading: EmotionReading) -> EmotionReading:
+    """What is left of a reading of such sound: that the line is too poor."""
+    return replace(reading, emotion=NEUTRAL, scores={}, own=None, quality=0.0, abstained=Gated.POOR_LINE)
+
+
+def _measured(frames: Floats) -> NDArray[np.float64]:
+    """Summed over frames of samples, shape (n, samples): logarithm of steps' power by samples' power; level, dB."""
+    centred = frames - frames.mean(axis=1, keepdims=True)
+    power = np.square(centred).mean(axis=1) + 1
+    steps = np.square(np.diff(centred, axis=1)).mean(axis=1) + 1
+    return np.array([np.log(steps / power).sum(), 10 * np.log10(power).sum()])
+
+
+def _judged(means: NDArray[np.float64]) -> str | None:
+    """The first way that beats ours on both counts."""
+    for way, (rough, level_db) in zip(WAYS, means[1:].tolist(), strict=True):
+        smoother, softer_db = means[0, 0] - rough, means[0, 1] - level_db
+        better = smoother > way.smoother and softer_db > way.softer_db and rough < way.roughest
+        if better and means[0, 1] > way.loud_db:
+            return way.reason
+    return None

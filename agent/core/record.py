@@ -1,0 +1,44 @@
+"""The steps of one call, read back: all there, or what is wrong with them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from .steps import VERSION, Began, Ended, Step, decode
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What there is of one call."""
+
+    began: Began | None
+    """None: there is nothing to go by."""
+    steps: Sequence[Step] = ()
+    """What followed, in order."""
+    flaw: str | None = None
+    """Why it is not all there: the end of a sentence that begins with the call."""
+
+
+def read(data: Iterable[bytes]) -> Record:
+    """The record in these bytes. Never raises: what is wrong with it is its flaw."""
+    steps: list[Step] = []
+    flaw = None
+    for each in data:
+        try:
+            step = decode(each)
+        except ValueError:
+            flaw = flaw or f"has a step that cannot be read after {len(steps)} others"
+            continue
+        due = steps[-1].n + 1 if steps else 0
+        if step.n != due:
+            flaw = flaw or (f"has lost its steps {due} to {step.n - 1}" if step.n > due else "has a step out of order")
+        steps.append(step)
+    if not steps:
+        return Record(None, (), flaw or "has no steps")
+    began = steps[0]
+    if not isinstance(began, Began):
+        return Record(None, (), "has lost its first steps")
+    if began.version != VERSION:
+        return Record(None, (), f"was recorded in a form (version {began.version}) that this Callmood does not know")
+    if not isinstance(steps[-1], Ended):
+        flaw = flaw or "stops before the call's end"
+    return Record(began, steps[1:], flaw)

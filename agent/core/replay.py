@@ -1,0 +1,205 @@
+"""A recorded call, decided again: by the rules it was decided with, or by others.
+
+With its own rules the record is followed step by step, and every decision must come out as it was, to the last bit.
+With others the call is what it was (the readings, who spoke when, what operators did), and the rules are another's: the
+clock wakes them when they want to be woken, and whether a human may be asked for follows from what they did themselves.
+What their deeds would have changed in the caller is nobody's to know; where the real call went to a human there is
+nothing more to decide on, and the record ends there.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from .keeping import again, made
+from .record import Record
+from .rulebook import RuleBook
+from .steps import (
+    ATTACHED,
+    MAY_TRANSFER,
+    SPEAKING,
+    Asked,
+    Began,
+    Forgotten,
+    HandedOver,
+    Made,
+    Ordered,
+    Step,
+    Took,
+    encode,
+)
+
+LATE_S = 0.05
+"""Whoever is woken by the clock wakes a little late: what is due this shortly before a step is left to that step."""
+
+BookOf = Callable[[str], RuleBook]
+"""The rules of a hash; raises LookupError where there is no such text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One decision that came out otherwise. `t_ms` as in the timeline."""
+
+    t_ms: int
+    kind: Literal["added", "missing", "other"]
+    """Only the replay made it; only the call did; both did, and not the same."""
+    recorded: Made | None
+    replayed: Made | None
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """One decision, and when it was made."""
+
+    t_ms: int
+    made: Made
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What came of deciding again."""
+
+    readings: int
+    lasted_s: float
+    """From the call's beginning to its last step."""
+    recorded: tuple[Deed, ...]
+    replayed: tuple[Deed, ...]
+    differences: tuple[Difference, ...]
+    record_ends_ms: int | None = None
+    """The call went to a human here, and these rules would not have asked for one: what they would have done later is
+    unknown."""
+
+
+def replay(record: Record, book_of: BookOf, book: RuleBook | None = None) -> Replay:
+    """Decide this record again: by its own rules, or by `book`. Raises LookupError where its own are not to be had."""
+    if record.began is None:
+        raise ValueError(f"the record {record.flaw}")
+    again_ = _Followed(record.began, book_of) if book is None else _Tried(record.began, book)
+    for step in record.steps:
+        again_.follow(step)
+    return again_.result()
+
+
+class _Followed:
+    """Deciding again by the call's own rules."""
+
+    def __init__(self, began: Began, book_of: BookOf, book: RuleBook | None = None) -> None:
+        self._began_at = self._at = began.at
+        self._book_of = book_of
+        self.tracker = began.setup.tracker()
+        self.rules = began.setup.rules(book or RuleBook())
+        self._readings = 0
+        self._recorded: list[Deed] = []
+        self._replayed: list[Deed] = []
+        self._differences: list[Difference] = []
+
+    def follow(self, step: Step) -> None:
+        self._at = step.at
+        match step:
+            case Took():
+                self._readings += 1
+                self.tracker.take(again(step.reading), step.at)
+            case Asked():
+                self.compare(step.at, step.made, self.ask(step))
+            case Ordered(cut=True):
+                self.rules.interrupted(step.at)
+            case Forgotten():
+                self.tracker.forget()
+
+    def ask(self, step: Asked) -> Made | None:
+        if step.rules is not None:
+            self.rules.book = self._book_of(step.rules)
+        return self.decide(step.at, step.flags, may_transfer=step.has(MAY_TRANSFER))
+
+    def decide(self, at: float, flags: int, *, may_transfer: bool) -> Made | None:
+        decision = self.rules.decide(
+            self.tracker.mood(at),
+            at,
+            assistant_speaking=bool(flags & SPEAKING),
+            attached=bool(flags & ATTACHED),
+            may_transfer=may_transfer,
+        )
+        return made(decision)
+
+    def compare(self, at: float, recorded: Made | None, replayed: Made | None) -> None:
+        t_ms = round(1000 * (at - self._began_at))
+        if recorded is not None:
+            self._recorded.append(Deed(t_ms, recorded))
+        if replayed is not None:
+            self._replayed.append(Deed(t_ms, replayed))
+        if recorded is None and replayed is not None:
+            self._differences.append(Difference(t_ms, "added", None, replayed))
+        elif recorded is not None and replayed is None:
+            self._differences.append(Difference(t_ms, "missing", recorded, None))
+        elif encode(recorded) != encode(replayed):
+            self._differences.append(Difference(t_ms, "other", recorded, replayed))
+
+    def result(self, record_ends: float | None = None) -> Replay:
+        return Replay(
+            self._readings,
+            self._at - self._began_at,
+            tuple(self._recorded),
+            tuple(self._replayed),
+            tuple(self._differences),
+            None if record_ends is None else round(1000 * (record_ends - self._began_at)),
+        )
+
+
+class _Tried(_Followed):
+    """Deciding again by other rules."""
+
+    def __init__(self, began: Began, book: RuleBook) -> None:
+        super().__init__(began, _no_book, book)
+        self._flags = 0
+        self._fresh = False
+        """Something has come in since the rules were asked last: whoever they are, they are asked now."""
+        self._deciding = True
+        self._asked_for_human = False
+        self._taken_by_rule = False
+        """The recorded rules had asked for a human, which is why none might be asked for any more."""
+        self._ends: float | None = None
+
+    def follow(self, step: Step) -> None:
+        self._wake_before(step.at)
+        super().follow(step)
+        match step:
+            case Took() | Ordered():
+                self._fresh = True
+                if isinstance(step, Ordered) and step.action == "transfer":
+                    self._taken_by_rule = False
+            case HandedOver():
+                self._deciding = False
+                if not self._asked_for_human and self._ends is None:
+                    self._ends = step.at
+            case Forgotten():
+                self._deciding = False
+
+    def ask(self, step: Asked) -> Made | None:
+        self._deciding, self._flags = True, step.flags
+        if self._taken_by_rule and step.has(MAY_TRANSFER):
+            self._taken_by_rule = False  # it came to nothing: a second opinion would rather not
+        by_clock, self._fresh = not self._fresh, False
+        # Where the clock woke the recorded rules, these may not have wanted to be woken.
+        asleep = by_clock and self.rules.recheck_at > step.at
+        answer = None if asleep else self._decide(step.at)
+        if step.made is not None and step.made.transfer is not None:
+            self._taken_by_rule = True
+        return answer
+
+    def result(self, record_ends: float | None = None) -> Replay:
+        return super().result(self._ends)
+
+    def _wake_before(self, at: float) -> None:
+        """Ask the rules whenever they wanted to be asked before this moment."""
+        while self._deciding and (due := self.rules.recheck_at) < at - LATE_S:
+            self.compare(due, None, self._decide(due))
+
+    def _decide(self, at: float) -> Made | None:
+        open_ = bool(self._flags & MAY_TRANSFER) or self._taken_by_rule
+        answer = self.decide(at, self._flags, may_transfer=open_ and not self._asked_for_human)
+        self._asked_for_human |= answer is not None and answer.transfer is not None
+        return answer
+
+
+def _no_book(name: str) -> RuleBook:
+    raise LookupError(name)
