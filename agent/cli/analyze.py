@@ -1,5 +1,6 @@
 """callmood analyze: recordings, after the call."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from ..offline import Step
+    from ..reporting.facts import Findings
     from ..settings import Settings
 
 ENGINES = ("local", "hume")
@@ -41,20 +43,29 @@ def analyze(
             unreadable += 1
             typer.echo(f"callmood: {error}", err=True)
             continue
+        warn_if_misread(file, audio)
         trio.run(_analyze, file, audio, engine, as_json, report)
     raise typer.Exit(2 if unreadable else 0)
 
 
+def warn_if_misread(file: Path, audio: bytes) -> None:
+    """Say on standard error where a recording is not what it is said to be, and what to do."""
+    from ..core.misread import misread
+
+    if found := misread(audio):
+        typer.echo(f"callmood: {file.name} is misread: {found}", err=True)
+
+
 async def _analyze(file: Path, audio: bytes, engine: str, as_json: bool, report: Path | None) -> None:
     from ..config_sources import load
-    from ..report import page
+    from ..reporting.page import page
+    from .report import save
 
     settings = load()
     steps = [step async for step in _steps(audio, engine, settings)]
     summary = summarised(file, len(audio) // 8, steps, settings.act_at)
     if report is not None:
-        notes = [(step.reading.end_ms, step.update.note) for step in steps if step.update is not None]
-        save(report, page(file.name, events(file, steps), notes, summary, settings.act_at))
+        save(report, page(findings(file, len(audio) // 8, steps, settings, engine)))
     if as_json:
         _print_json(file, steps, summary)
     else:
@@ -63,23 +74,31 @@ async def _analyze(file: Path, audio: bytes, engine: str, as_json: bool, report:
 
 def _steps(audio: bytes, engine: str, settings: "Settings") -> "AsyncIterator[Step]":
     """The recording as this engine hears it."""
-    from ..calls.tree import tracker
-    from ..engines.local import LocalEngine
+    from dataclasses import replace
+
+    from .. import wiring
+    from ..calls.setup import tracker
     from ..offline import read_recording
     from .at_hume import read_at_hume
 
     if engine == "hume":
         return read_at_hume(audio, settings)
-    return read_recording(audio, LocalEngine(), tracker(settings), settings.act_at)
+    ear = wiring.engine(replace(settings, engine="local"))
+    return read_recording(audio, ear, tracker(settings), settings.act_at)
 
 
-def save(path: Path, text: str) -> None:
-    from ..errors import CallmoodError
+def findings(file: Path, duration_ms: int, steps: "list[Step]", settings: "Settings", engine: str) -> "Findings":
+    """A recording as a report tells of it."""
+    from ..reporting.decisions import of_recording
+    from ..reporting.facts import About, Bar
+    from ..reporting.study import study
+    from ..rulefile import shipped
 
-    try:
-        path.write_text(text, "utf-8")
-    except OSError as error:
-        raise CallmoodError(f"the report cannot be written to {path} ({error.strerror}): name another file") from None
+    rules = shipped(settings.act_at).rules
+    decisions = [(step.decision, step.reading.end_ms) for step in steps if step.decision is not None]
+    whys = [of_recording(decision, end_ms, rules) for decision, end_ms in decisions]
+    about = About(file.name, model=engine, duration_ms=duration_ms, recording=True)
+    return study(events(file, steps), about, Bar(settings.gate, settings.act_at), whys)
 
 
 def summarised(file: Path, duration_ms: int, steps: "list[Step]", act_at: float) -> dict[str, Any]:
@@ -136,7 +155,6 @@ def _print_json(file: Path, steps: "list[Step]", summary: dict[str, Any]) -> Non
 def _print_text(steps: "list[Step]", summary: dict[str, Any]) -> None:
     from rich.console import Console
 
-    from ..report import shown
     from .printing import print_event
 
     console = Console()
@@ -148,6 +166,13 @@ def _print_text(steps: "list[Step]", summary: dict[str, Any]) -> None:
     console.print(f"mood curve  {curve(steps, summary['durationMs'])}", highlight=False)
     for name, value in summary.items():
         console.print(f"{name:<16} {shown(value)}", highlight=False)
+
+
+def shown(value: object) -> str:
+    """A figure as a person writes it."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {number}" for name, number in value.items()) or "none"
+    return "never" if value is None else str(value)
 
 
 def curve(steps: "list[Step]", duration_ms: int, width: int = 60) -> str:
