@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import structlog
@@ -20,6 +20,7 @@ log = structlog.get_logger()
 SLOW_S = 0.1
 """A step longer than this is named. Media frames come every 0.02 s, and a note has 0.15 s to be sent."""
 LOOK_EVERY_S = 0.05
+LAG_EVERY_S = 0.1
 FRAMES = 4
 """Innermost stack frames that are named."""
 
@@ -74,3 +75,12 @@ class Watchdog(trio.abc.Instrument):
                 at=[f"{place.filename}:{place.lineno} {place.name}" for place in stack],
                 ms=round(1000 * (time.perf_counter() - since)),
             )
+
+
+async def lag(observe: Callable[[float], None]) -> None:
+    """Tell several times a second how late the loop comes to what is due, in seconds, until cancelled: this is what
+    every frame and every note waits for."""
+    while True:
+        due = trio.current_time() + LAG_EVERY_S
+        await trio.sleep_until(due)
+        observe(max(0.0, trio.current_time() - due))

@@ -7,7 +7,7 @@ import msgspec
 import trio
 from quart import Blueprint, Response, request
 
-from ..actors.aggregator import Order
+from ..actors.incoming import Order
 from ..attach.transfers import checked_destination
 from ..calls.call import Call
 from ..calls.handover import OPERATOR
@@ -43,7 +43,7 @@ async def act(call_sid: str) -> Response:
     wanted = read_action(await read_body(ACTION_LIMIT))
     call = rooms.directory.find(call_sid)
     if call is None:
-        find(call_sid)  # 404 where there never was one
+        await find(call_sid)  # 404 where there never was one
     if call is None or call.outcome is not None:
         raise gone()
     try:

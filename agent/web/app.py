@@ -12,7 +12,7 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
 from ..errors import BadRequest, LedgerUnavailable
-from . import actions, events, gateway, health, listing, live, readings, twilio, vapi
+from . import actions, debug, events, gateway, health, listing, live, readings, twilio, vapi
 from .house import House, house, move_in
 from .replies import json_reply
 
@@ -49,6 +49,7 @@ def create_app(rooms: House) -> QuartTrio:
         events.routes,
         live.routes,
         health.routes,
+        debug.routes,
     ):
         app.register_blueprint(blueprint)
     app.before_request(_admit)

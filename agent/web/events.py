@@ -6,16 +6,16 @@ missed. Over one call the id is the event's place in that call, and everything b
 
 import re
 from collections.abc import AsyncIterator
+from typing import Any
 
 import msgspec
 import trio
 from quart import Blueprint, Response, request
 
 from ..calls.broadcast import Broadcast, Shown
-from ..calls.shown import entry_of
-from ..errors import BadRequest
+from ..errors import BadRequest, LedgerUnavailable
 from .house import House, house
-from .listing import find, timeline_of
+from .listing import LEDGER_S, find, timeline_of
 
 routes = Blueprint("events", __name__)
 
@@ -43,7 +43,7 @@ async def events() -> Response:
     if view == "summary":
         stream = _summaries(rooms)
     elif call_sid is not None:
-        find(call_sid)
+        await find(call_sid)
         stream = _one_call(rooms, call_sid, last)
     else:
         stream = _all_calls(rooms.directory.broadcast, last)
@@ -93,15 +93,24 @@ async def _summaries(rooms: House) -> AsyncIterator[bytes]:
         quiet_s = KEEPALIVE_S  # the first one is sent at once, with whatever there is
         while True:
             if changed or quiet_s >= KEEPALIVE_S:
-                entries = [
-                    entry_of(call) if (call := rooms.directory.find(sid)) is not None else rooms.history.find(sid)
-                    for sid in changed
-                ]
+                wanted = sorted(changed)
                 changed.clear()
+                entries = [await _entry(rooms, sid, changed) for sid in wanted]
                 quiet_s = 0.0
                 yield b"data: " + _encode({"calls": [entry for entry in entries if entry is not None]}) + b"\n\n"
             await trio.sleep(SUMMARY_EVERY_S)
             quiet_s += SUMMARY_EVERY_S
+
+
+async def _entry(rooms: House, call_sid: str, changed: set[str]) -> dict[str, Any] | None:
+    """A call's entry; while the ledger cannot say, it is asked for again with what changes next."""
+    try:
+        with trio.move_on_after(LEDGER_S):
+            return await rooms.history.find(call_sid)
+    except LedgerUnavailable:
+        pass
+    changed.add(call_sid)
+    return None
 
 
 async def _next(inbox: "trio.MemoryReceiveChannel[Shown]") -> Shown | None:

@@ -1,16 +1,14 @@
-"""The calls as JSON: those that live and those there have been."""
+"""The calls as JSON: those that live and those there have been. Finished ones can be forgotten."""
 
 import re
-from datetime import datetime
-from operator import attrgetter
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 import trio
 from quart import Blueprint, Response, request
 
-from ..calls.history import Listed, listed
-from ..calls.shown import entry_of
+from ..calls.history import Place
 from ..errors import BadRequest, LedgerUnavailable
 from ..ports import Ledger
 from .house import house
@@ -31,51 +29,74 @@ async def calls() -> Response:
         raise BadRequest("state must be live or ended.")
     if limit is not None and not (re.fullmatch(r"\d{1,4}", limit, re.ASCII) and 1 <= int(limit) <= LARGEST_LIMIT):
         raise BadRequest(f"limit must be a number from 1 to {LARGEST_LIMIT}.")
-    entries = everything(state)
-    if before is not None:
-        entries = _before(entries, before)
-    return json_reply({"calls": [msgspec.Raw(each.entry) for each in entries[: int(limit or DEFAULT_LIMIT)]]})
+    with trio.move_on_after(LEDGER_S):
+        place = None if before is None else await _place(before)
+        entries = await house().history.page(int(limit or DEFAULT_LIMIT), state=state, before=place)
+        return json_reply({"calls": [msgspec.Raw(entry) for entry in entries]})
+    raise too_slow()
 
 
 @routes.get("/calls/<call_sid>")
 async def call(call_sid: str) -> Response:
     house().access.require(request.headers, request.cookies)
-    entry = find(call_sid)
+    entry = await find(call_sid)
     lines = await timeline_of(house().ledger, call_sid)
     return json_reply({**entry, "timeline": [msgspec.Raw(line) for line in lines]})
+
+
+@routes.delete("/calls/<call_sid>")
+async def forget(call_sid: str) -> Response:
+    """A finished call, and everything that was kept of it."""
+    rooms = house()
+    rooms.access.require(request.headers, request.cookies)
+    if rooms.directory.find(call_sid) is not None:
+        raise BadRequest("This call goes on: it can be forgotten when it has ended.", status=409, code="live")
+    with trio.move_on_after(LEDGER_S):
+        if not await rooms.ledger.forget(call_sid):
+            raise unknown()
+        rooms.directory.broadcast.forget(call_sid)
+        return Response(status=204)
+    raise too_slow()
 
 
 async def timeline_of(ledger: Ledger, call_sid: str) -> list[bytes]:
     """One call's lines. Raises LedgerUnavailable, also when the disk takes too long for a request to wait."""
     with trio.move_on_after(LEDGER_S):
         return await ledger.timeline(call_sid)
-    raise LedgerUnavailable("the ledger does not answer in time: try again shortly")
+    raise too_slow()
 
 
-def everything(state: str | None = None) -> list[Listed]:
-    """The calls, newest first."""
-    live = [] if state == "ended" else [listed(entry_of(call)) for call in house().directory]
-    ended = [] if state == "live" else house().history.ended()
-    return sorted([*live, *ended], key=attrgetter("started_at"), reverse=True)
+async def find(call_sid: str) -> dict[str, Any]:
+    """One call's entry. Raises BadRequest 404, LedgerUnavailable."""
+    with trio.move_on_after(LEDGER_S):
+        entry = await house().history.find(call_sid)
+        if entry is None:
+            raise unknown()
+        return entry
+    raise too_slow()
 
 
-def find(call_sid: str) -> dict[str, Any]:
-    """One call's entry. Raises BadRequest 404."""
-    live = house().directory.find(call_sid)
-    entry = entry_of(live) if live is not None else house().history.find(call_sid)
-    if entry is None:
-        raise BadRequest("No such call.", status=404, code="not_found")
-    return entry
+def unknown() -> BadRequest:
+    return BadRequest("No such call.", status=404, code="not_found")
 
 
-def _before(entries: list[Listed], before: str) -> list[Listed]:
-    for place, each in enumerate(entries):
-        if each.call_sid == before:
-            return entries[place + 1 :]
+def too_slow() -> LedgerUnavailable:
+    return LedgerUnavailable("the ledger does not answer in time: try again shortly")
+
+
+async def _place(before: str) -> Place:
+    """Where in the list to go on. Instants are kept in milliseconds: what began before one of microseconds began
+    before the next whole one."""
+    if (place := await house().history.place(before)) is not None:
+        return place
     try:
         moment = datetime.fromisoformat(before)
     except ValueError:
         raise BadRequest("before must be a callSid of this list or an ISO 8601 instant.") from None
     if moment.tzinfo is None:
         raise BadRequest("before must be an instant with its offset, like 2026-01-31T12:00:00Z.")
-    return [each for each in entries if each.started_at and datetime.fromisoformat(each.started_at) < moment]
+    try:
+        whole = moment.astimezone(UTC) + timedelta(microseconds=-moment.microsecond % 1000)
+    except OverflowError:
+        raise BadRequest("before must be an instant of our time.") from None
+    return whole.isoformat(timespec="milliseconds").replace("+00:00", "Z"), ""

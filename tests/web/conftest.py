@@ -264,12 +264,12 @@ def code_and_reason(closed: Closed) -> tuple[int, str]:
 Start = Callable[..., Awaitable[Callmood]]
 
 
-@pytest.fixture
-async def start(nursery: trio.Nursery, tmp_path: Path) -> AsyncIterator[Start]:
-    """Starts services, each with the settings it is given."""
+@asynccontextmanager
+async def services(nursery: trio.Nursery, folder: Path, longest_s: float = LONGEST_S) -> AsyncIterator[Start]:
+    """Starts services in this nursery, each with the settings it is given; what they write lies in the folder."""
 
     async def too_slow() -> None:
-        with trio.fail_after(LONGEST_S):
+        with trio.fail_after(longest_s):
             await trio.sleep_forever()
 
     nursery.start_soon(too_slow)
@@ -278,7 +278,7 @@ async def start(nursery: trio.Nursery, tmp_path: Path) -> AsyncIterator[Start]:
         async def start_one(*, insecure: bool = False, **changes: Any) -> Callmood:
             known: dict[str, Any] = {
                 "port": 0,
-                "data": str(tmp_path / "data"),
+                "data": str(folder / "data"),
                 "token": Secret(TOKEN),
                 "twilio_auth_token": Secret(AUTH_TOKEN),
                 "vapi_secret": Secret(VAPI_SECRET),
@@ -295,6 +295,13 @@ async def start(nursery: trio.Nursery, tmp_path: Path) -> AsyncIterator[Start]:
 
             return Callmood(await nursery.start(run), settings, http, vapi, stop, returned)
 
+        yield start_one
+
+
+@pytest.fixture
+async def start(nursery: trio.Nursery, tmp_path: Path) -> AsyncIterator[Start]:
+    """Starts services, each with the settings it is given."""
+    async with services(nursery, tmp_path) as start_one:
         yield start_one
 
 
