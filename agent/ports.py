@@ -115,16 +115,39 @@ class Relay(Protocol):
 
 
 class Ledger(Protocol):
-    """What we keep of calls: never audio, and no words unless a setting says so."""
+    """What we keep of calls: never audio, no full number, and no words unless a setting says so. An id that is used
+    again names the latest of its calls. What never waits may lose its oldest to a slow disk: lost steps and lines are
+    counted, and their call is marked incomplete."""
+
+    def begin(self, call_sid: str, *, caller: str, model: str = "", settings: str = "") -> None:
+        """A new call of this id. Of the caller's number the last two digits are kept, and a keyed hash by which its
+        calls can be found; `model` says who judges, `settings` is the `know` of what it is decided with. Never
+        waits."""
 
     def append(self, call_sid: str, line: bytes) -> None:
-        """Keep one line of the timeline (JSON, no newline). Never waits: a slow disk costs lines, counted, not time."""
+        """Keep one line of the timeline (JSON, no newline). Never waits."""
+
+    def keep(self, call_sid: str, step: bytes) -> None:
+        """Keep one step of what decided, opaque, in order. Never waits."""
+
+    def know(self, kind: str, text: str) -> str:
+        """Keep a text (`rules`, `settings`) that many calls share, once; its SHA-256 in hexadecimal. Never waits."""
 
     async def flush(self) -> None:
-        """Everything appended so far survives this process when this returns. Raises LedgerUnavailable."""
+        """Everything given so far survives this process when this returns. Raises LedgerUnavailable."""
 
     async def timeline(self, call_sid: str) -> list[bytes]:
-        """The lines of one call, oldest first; empty when it is unknown."""
+        """The lines of one call, oldest first; empty when it is unknown. Raises LedgerUnavailable, as all below."""
 
-    async def milestones(self) -> list[bytes]:
-        """The first and last line of every call kept (`call.started`, `call.ended`), oldest first."""
+    async def call(self, call_sid: str) -> bytes | None:
+        """The entry (JSON, as in `GET /calls`) of a call that has ended."""
+
+    async def calls(self, limit: int, before: tuple[str, str] | None = None) -> list[bytes]:
+        """The entries of calls that have ended, the newest beginning first: at most `limit`, of those that began before
+        this instant (ISO 8601, UTC, milliseconds), or at it with an id that sorts before this one."""
+
+    async def unfinished(self, limit: int) -> list[str]:
+        """The ids of calls without an end, the newest first: they live, or their process was killed."""
+
+    async def forget(self, call_sid: str) -> bool:
+        """Remove every call of this id, so that nothing of it is left on the disk; whether there was one."""

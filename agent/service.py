@@ -7,11 +7,12 @@ the door stays open, because the ends of calls come in through it.
 import secrets
 import signal
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import structlog
 import trio
@@ -30,6 +31,7 @@ from .rulefile import RuleFile
 from .settings import Settings
 from .settings_checks import check_built
 from .telephony.twiml import Fallback
+from .watchdog import Watchdog, lag
 from .web.access import Access
 from .web.app import create_app
 from .web.house import House
@@ -59,9 +61,13 @@ async def run_service(
     host: str = "127.0.0.1",
     insecure: bool = False,
     stop: trio.Event | None = None,
+    watchdog: Watchdog | None = None,
+    listeners: Sequence[Callable[[Mapping[str, Any]], None]] = (),
     task_status: trio.TaskStatus[Ready] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve until `stop` is set, then drain. Raises ConfigError when these settings cannot be served."""
+    """Serve until `stop` is set, then drain. Raises ConfigError when these settings cannot be served.
+
+    `watchdog`: who counts the steps that block the loop; `listeners` are told of every event of every call."""
     check_built(settings)
     if not settings.twilio_auth_token and not insecure and settings.attach != "listen":
         raise ConfigError("TWILIO_AUTH_TOKEN is not set: set it, or start with --insecure to accept unsigned requests")
@@ -76,20 +82,20 @@ async def run_service(
         vapi, rest = wiring.vapi(settings, control), wiring.twilio_rest(settings, twilio)
         relays: dict[str, Relay] = {}
         engine, second = wiring.engine(settings), wiring.second_engine(settings)
+        engines = [each for each in (engine, second) if each is not None]
         assistant = wiring.assistant(vapi, relays)
         shared = policy(settings, book=rules.current, transfers=wiring.transfers(settings, rest, vapi))
         async with (
             open_directory(engine, assistant, ledger, settings, shared, second) as directory,
             trio.open_nursery() as server,
         ):
-            history = History(await ledger.milestones())
-            if ledger.alone and (crashed := await record_crashed(history, ledger)):
+            if ledger.alone and (crashed := await record_crashed(ledger)):
                 log.warning("calls.crashed", calls=crashed)
             fallback = Fallback(settings.transfer_to or None, settings.vapi_sip_uri or None)
             house = House(
                 settings=settings,
                 directory=directory,
-                history=history,
+                history=History(directory, ledger),
                 ledger=ledger,
                 vapi=vapi,
                 vapi_auth=wiring.vapi_auth(settings),
@@ -97,12 +103,20 @@ async def run_service(
                 llm=wiring.llm(settings, models),
                 signature=wiring.signature(settings),
                 access=Access(token, settings.webhook_url),
-                metrics=Metrics(directory, [each for each in (engine, second) if isinstance(each, StreamedEngine)]),
+                metrics=Metrics(
+                    directory,
+                    [each for each in engines if isinstance(each, StreamedEngine)],
+                    engines=[each.name for each in engines],
+                    store=ledger,
+                    blocked=lambda: watchdog.barked if watchdog else 0,
+                ),
                 mode=wiring.mode(settings, calls, vapi, directory, server, fallback, rest, relays),
                 fallback=fallback,
             )
-            directory.broadcast.listen(house.history.note)
-            directory.broadcast.listen(house.metrics.note)
+            directory.measures = house.metrics
+            for listener in (house.metrics.note, *listeners):
+                directory.broadcast.listen(listener)
+            server.start_soon(lag, house.metrics.loop_lag.observe)
             server.start_soon(rules.watch, house.metrics.rules_reloaded)
             async with serving(house, host, server) as port:
                 task_status.started(Ready(f"http://{bracketed(host)}:{port}", token, directory))

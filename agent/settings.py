@@ -86,6 +86,16 @@ class ListenSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class LedgerSettings:
+    """How long what is kept of calls is kept."""
+
+    readings_days: float = 30.0
+    """Readings, and the steps by which a call can be replayed."""
+    calls_days: float = 365.0
+    """Everything of a call."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything a user can set; `config/callmood.toml` gives each number's reason. `*_s` are seconds."""
 
@@ -133,6 +143,7 @@ class Settings:
     vapi: VapiSettings = VapiSettings()
     listen: ListenSettings = ListenSettings()
     notice: NoticeSettings = NoticeSettings()
+    ledger: LedgerSettings = LedgerSettings()
 
     # From the environment only.
     port: int = 3000

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from .core.destination import is_number, is_sip_address
 from .errors import ConfigError
-from .settings import NoticeSettings, Settings
+from .settings import LedgerSettings, NoticeSettings, Settings
 
 ATTACH_MODES = ("tap", "fork", "sip", "listen", "bridge")
 ENGINES = ("local", "hume", "hybrid", "oruk")
@@ -50,6 +50,7 @@ def checked(settings: Settings) -> Settings:
     _check_vapi(settings)
     _check_ways(settings)
     _check_notice(settings.notice)
+    _check_ledger(settings.ledger)
     return settings
 
 
@@ -64,6 +65,14 @@ def _check_notice(notice: NoticeSettings) -> None:
             raise ConfigError(f"[notice] {name} must be a name as in Twilio's <Say>, not {getattr(notice, name)!r}")
     if not re.fullmatch(r"[0-9*#]?", notice.opt_out_key, re.ASCII):
         raise ConfigError(f"[notice] opt_out_key must be one key of a telephone, not {notice.opt_out_key!r}")
+
+
+def _check_ledger(ledger: LedgerSettings) -> None:
+    for name in ("readings_days", "calls_days"):
+        if not 1 <= getattr(ledger, name) <= 36_500:
+            raise ConfigError(f"[ledger] {name} must lie between 1 and 36500, not {getattr(ledger, name)!r}")
+    if ledger.readings_days > ledger.calls_days:
+        raise ConfigError("[ledger] readings_days must not be larger than calls_days: readings go with their call")
 
 
 def _check_ways(settings: Settings) -> None:

@@ -3,6 +3,7 @@
     python scripts/attack.py             every attack, about seven minutes
     python scripts/attack.py --quick     a selection, under 90 seconds
     python scripts/attack.py pings …     those whose name holds one of these words
+    python scripts/attack.py --part 1/2  every second one; the others are --part 2/2, at the same time if need be
 
 Each attack runs beside an ordinary call, which must be answered, heard and told, and is followed by another one. One
 line each: `ok` or `FAIL`, its name, what was observed, and what it cost the server in memory at its worst and
@@ -154,17 +155,27 @@ async def attacked(attacks: list[Attack], *, quick: bool, as_json: bool) -> bool
     return held
 
 
+def part(text: str) -> slice:
+    """Which attacks `K/N` means. Raises ValueError."""
+    first, _, every = text.partition("/")
+    if not 1 <= int(first) <= int(every):
+        raise ValueError(text)
+    return slice(int(first) - 1, None, int(every))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="a selection, under 90 seconds")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--list", action="store_true", help="what there is, and attack nothing")
+    parser.add_argument("--part", type=part, default=slice(None), metavar="K/N", help="every N-th, from the K-th on")
     parser.add_argument("names", nargs="*", help="only attacks whose name holds one of these words")
     options = parser.parse_args()
     # What was freed after a crowd would hide what a single client takes: so the crowds come last.
     chosen = [attack for attack in sorted(ATTACKS, key=lambda one: one.clients) if attack.quick or not options.quick]
     if options.names:
         chosen = [attack for attack in chosen if any(word in attack.name for word in options.names)]
+    chosen = chosen[options.part]
     if options.list:
         print("\n".join(f"{attack.name:34} {attack.about}" for attack in chosen))
         return

@@ -136,6 +136,7 @@ async def run_call(
                     awaited=lambda: call.awaits_audio,
                     heard_at=lambda: call.mailbox.heard_at,
                 ),
+                name="receiver",
             )
             judging = partial(call.consent.unless_stopped, judge)
             pipeline.start_soon(inside.attend, "analyzer", judging, analyzer.condition)

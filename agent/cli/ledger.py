@@ -1,9 +1,12 @@
 """callmood calls, show, tail: the ledger and the live timeline in the terminal."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from ..ledger.reading import Reader
 
 _JSON = typer.Option("--json", help="JSON lines instead of text.")
 
@@ -14,35 +17,48 @@ def folder() -> Path:
     return Path(load().data).expanduser()
 
 
+def one_call(reader: "Reader", named: str) -> str:
+    """The id of the call that is meant by its id, or by the end of it. Raises CallmoodError, ConfigError."""
+    from ..errors import CallmoodError, ConfigError
+
+    found = reader.find(named)
+    if not found:
+        raise CallmoodError(f"the ledger has no call {named}: callmood calls lists those it has")
+    if len(found) > 1:
+        raise ConfigError(f"{len(found)} calls end in {named}: name more of it ({', '.join(sorted(found)[:5])})")
+    return found.pop()
+
+
 def calls(
     limit: Annotated[int, typer.Option(min=1, help="So many at the most.")] = 20,
     as_json: Annotated[bool, _JSON] = False,
 ) -> None:
     """The calls in the ledger, newest first; those without an end are live, or were cut off."""
+    from itertools import islice
+
     import msgspec
     from rich.console import Console
     from rich.table import Column, Table
 
-    from ..calls.history import History
-    from ..ledger.reading import milestones
+    from ..ledger.reading import open_ledger
 
-    history = History(milestones(folder()))
-    entries = [*history.unfinished(), *(msgspec.json.decode(call.entry) for call in history.ended())][:limit]
+    with open_ledger(folder()) as reader:
+        rows = list(islice(reader.calls(), limit))
     if as_json:
-        for entry in entries:
-            typer.echo(msgspec.json.encode(entry).decode())
+        for row in rows:
+            typer.echo(row.entry.decode())
         return
     names = ("call", "started", "outcome", "caller", "mood")
     columns = [Column(name, no_wrap=True, overflow="fold") for name in names]
     table = Table(*columns, box=None, padding=(0, 1, 0, 0), pad_edge=False)  # 80 columns with an id of Twilio's
-    for entry in entries:
-        mood = entry["mood"]
+    for row in rows:
+        mood = msgspec.json.decode(row.entry)["mood"]
         table.add_row(
-            entry["callSid"],
-            str(entry["startedAt"] or "")[5:19].replace("T", " "),
-            entry["outcome"] or "-",
-            entry["caller"] or "",
-            f"{mood['label']} {mood['score']:.2f}" if entry["outcome"] and mood else "-",
+            row.call_sid,
+            row.began_at[5:19].replace("T", " "),
+            row.outcome or "-",
+            row.caller,
+            f"{mood['label']} {mood['score']:.2f}" if row.outcome and mood else "-",
         )
     Console().print(table)
 
@@ -52,15 +68,11 @@ def show(
     as_json: Annotated[bool, _JSON] = False,
 ) -> None:
     """One call's timeline from the ledger."""
-    from ..errors import CallmoodError, ConfigError
-    from ..ledger.reading import calls_ending, lines_of_call
+    from ..ledger.reading import open_ledger
 
-    found = calls_ending(folder(), call)
-    if not found:
-        raise CallmoodError(f"the ledger has no call {call}: callmood calls lists those it has")
-    if len(found) > 1:
-        raise ConfigError(f"{len(found)} calls end in {call}: name more of it ({', '.join(sorted(found)[:5])})")
-    _print(lines_of_call(folder(), found.pop()), as_json=as_json)
+    with open_ledger(folder()) as reader:
+        lines = reader.timeline(one_call(reader, call))
+    _print(lines, as_json=as_json)
 
 
 def tail(

@@ -23,6 +23,7 @@ def serve(
     from ..errors import ConfigError
     from ..logs import configure
     from ..service import Ready, run_service, stop_on_signals
+    from ..tracing.export import from_dotenv, open_traces
     from ..watchdog import Watchdog
 
     if workers != 1:
@@ -33,6 +34,7 @@ def serve(
     if port is not None:
         settings = replace(settings, port=port)
     configure()
+    from_dotenv(Path.cwd())
 
     async def main() -> None:
         stop = trio.Event()
@@ -40,7 +42,16 @@ def serve(
             nursery.start_soon(stop_on_signals, stop, nursery.cancel_scope)
 
             async def run(task_status: trio.TaskStatus[Ready] = trio.TASK_STATUS_IGNORED) -> None:
-                await run_service(settings, host=host, insecure=insecure, stop=stop, task_status=task_status)
+                async with open_traces() as traces:
+                    await run_service(
+                        settings,
+                        host=host,
+                        insecure=insecure,
+                        stop=stop,
+                        watchdog=watchdog,
+                        listeners=[traces] if traces else [],
+                        task_status=task_status,
+                    )
                 nursery.cancel_scope.cancel()
 
             ready: Ready = await nursery.start(run)

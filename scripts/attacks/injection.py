@@ -89,7 +89,7 @@ async def readings_and_messages(target: Target) -> str:
 PATHS = (
     "../../../../etc/passwd",
     "..%2f..%2f..%2fetc%2fpasswd",
-    "%2e%2e/%2e%2e/data/timeline.jsonl",
+    "%2e%2e/%2e%2e/data/ledger.db",
     "..%5c..%5cdata",
     "%252e%252e%252f",
     "CA1%00.html",

@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 import trio
 
 from agent.audiofile import load_telephone
-from agent.errors import alone
+from agent.groups import alone
 from agent.http import client, httpx
 from agent.telephony.signature import SIGNATURE_HEADER, sign
 from agent.testing import FakeVapi, Hook, Pace, TwilioCaller

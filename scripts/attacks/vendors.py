@@ -4,6 +4,7 @@ import gzip
 import json
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import cache
 
 import trio
 
@@ -14,10 +15,13 @@ from .raw_line import BINARY, PING, TEXT, end, frame, placed
 from .table import Cases, attack
 from .target import VOICE, Target
 
-BOMB = gzip.compress(b" " * 200_000_000)
-"""200 MB in 200 kB."""
-
 Saying = Callable[[trio.SocketStream], Awaitable[None]]
+
+
+@cache
+def packed_bomb() -> bytes:
+    """200 MB in 200 kB."""
+    return gzip.compress(b" " * 200_000_000)
 
 
 def said(text: str) -> bytes:
@@ -30,8 +34,9 @@ async def endless(stream: trio.SocketStream) -> None:
 
 
 async def bomb(stream: trio.SocketStream) -> None:
-    length = str(len(BOMB)).encode()
-    await stream.send_all(OK + b"Content-Encoding: gzip\r\nContent-Length: " + length + b"\r\n\r\n" + BOMB)
+    packed = packed_bomb()
+    length = str(len(packed)).encode()
+    await stream.send_all(OK + b"Content-Encoding: gzip\r\nContent-Length: " + length + b"\r\n\r\n" + packed)
     await take_everything(stream)
 
 
@@ -62,6 +67,7 @@ async def answers_of_control_addresses(target: Target) -> str:
         code, location = name.split(" ")[-1], f"http://127.0.0.1:{other_port}/stolen"
         await stream.send_all(f"HTTP/1.1 {code} Go\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n".encode())
 
+    await trio.to_thread.run_sync(packed_bomb)  # so that it lies ready
     async with beside(target) as other, peer(elsewhere) as other_port, peer(answer) as port:
         async with watched(other) as cost:
             for name in [*ANSWERS, "moved 301", "moved 307", "moved 308"]:

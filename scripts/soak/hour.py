@@ -31,6 +31,7 @@ from agent.calls.call import Call
 from agent.calls.directory import CallDirectory, open_directory
 from agent.core.emotion import Outcome
 from agent.engines.local import LocalEngine
+from agent.ledger.memory import MemoryLedger
 from agent.settings import Settings
 from agent.testing import CallResult, Pace, RecordingAssistant, ScriptedLine
 
@@ -86,10 +87,11 @@ def speech(minutes: float) -> bytes:
 # --- on a clock that jumps --------------------------------------------------------------------------------------------
 
 
-class CountingLedger:
+class CountingLedger(MemoryLedger):
     """Counts what it is given and keeps nothing: the memory measured is the call's."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.counts: Counter[str] = Counter()
         self.last: Mapping[str, Any] = {}
 
@@ -97,14 +99,11 @@ class CountingLedger:
         self.last = msgspec.json.decode(line)
         self.counts[self.last["event"]] += 1
 
+    def keep(self, call_sid: str, step: bytes) -> None:
+        return
+
     async def flush(self) -> None:
         await trio.lowlevel.checkpoint()
-
-    async def timeline(self, call_sid: str) -> list[bytes]:
-        return []
-
-    async def milestones(self) -> list[bytes]:
-        return []
 
 
 async def in_process(args: argparse.Namespace, verdict: Verdict) -> None:

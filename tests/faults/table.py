@@ -73,11 +73,11 @@ class FaultyLedger(MemoryLedger):
     """Flushing suffers a fault; appending never fails, as the port promises."""
 
     fault: Fault | None = None
-    kept: tuple[bytes, ...] = ()
+    on_disk: tuple[bytes, ...] = ()
     """What the last flush brought to disk."""
 
     async def flush(self) -> None:
-        appended = tuple(line for lines in self._lines.values() for line in lines)
+        appended = tuple(line for kept in self.kept.values() for line in kept.lines)
         match self.fault:
             case Fault("stall"):
                 await trio.sleep_forever()
@@ -85,7 +85,7 @@ class FaultyLedger(MemoryLedger):
                 await trio.sleep(seconds)
             case Fault("unavailable"):
                 raise LedgerUnavailable("the ledger cannot be written (no space left on device)")
-        self.kept = appended
+        self.on_disk = appended
 
 
 class Control:
@@ -266,7 +266,7 @@ async def leave_at_once() -> tuple[bytes, ...]:
         call = stage.ring()
         await stage.talk(call, 1.0)
         await stage.gone(call)
-    return ledger.kept
+    return ledger.on_disk
 
 
 def check_kept(lines: tuple[bytes, ...]) -> None:

@@ -27,7 +27,13 @@ MAY_STAY = 4000
 class Forgetful(MemoryLedger):
     """What is on disk is not in memory."""
 
+    def begin(self, call_sid: str, *, caller: str, model: str = "", settings: str = "") -> None:
+        return
+
     def append(self, call_sid: str, line: bytes) -> None:
+        return
+
+    def keep(self, call_sid: str, step: bytes) -> None:
         return
 
 

@@ -55,5 +55,5 @@ async def test_an_interruption_is_sent_with_the_reading_that_decides_it(autojump
         nursery.start_soon(stage.talk, call, 4.0)
         told = await stage.assistant.wait_for(lambda told: isinstance(told.what, str))
         deciding = stage.events(call, "audio.chunk")[-1]
-        assert told.at - call.timeline._began_at == pytest.approx(deciding["t"] / 1000, abs=0.01)
+        assert told.at - call.timeline.began_at == pytest.approx(deciding["t"] / 1000, abs=0.01)
         assert deciding["t"] == deciding["endMs"]

@@ -1,0 +1,232 @@
+"""The ledger on disk, written behind the calls' backs.
+
+Whatever is given is put into a bounded queue; one writer empties it every quarter of a second, in a thread, so that a
+slow disk costs no call any time and a killed process loses less than a second. When the disk stands still the oldest
+lines and steps give way and are counted, and their calls are marked incomplete; beginnings and ends give way last.
+Reading has a connection of its own and waits for no writer.
+"""
+
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager, suppress
+from datetime import UTC, datetime
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+import trio
+
+from ..errors import LedgerUnavailable
+from .entries import instant
+from .folder import claimed, make_folder, usable
+from .reading import Reader, open_ledger
+from .store import Store
+from .waiting import Beginning, Item, Kind, Waiting
+
+log = structlog.get_logger()
+
+WRITE_EVERY_S = 0.25
+AT_ONCE = 5000
+"""Items in one write."""
+LAST_WRITE_S = 2.0
+SWEEP_EVERY_S = 600.0
+TEXTS_REMEMBERED = 1000
+
+T = TypeVar("T")
+
+
+class SqliteLedger:
+    """Open it with `open_sqlite`."""
+
+    def __init__(self, folder: Path, store: Store, *, readings_days: float, calls_days: float, alone: bool) -> None:
+        self._folder, self._store = folder, store
+        self._sweep = partial(store.sweep, calls_days=calls_days, readings_days=readings_days)
+        self._waiting = Waiting()
+        self.committed_at = trio.current_time()
+        """The loop's time of the last write that succeeded; before the first one, of the opening."""
+        self._texts: set[str] = set()
+        self._given = self._written = 0
+        self._progress = trio.Event()
+        self._wanted = trio.Event()
+        self._fault: str | None = None
+        self._closed = False
+        self._writing, self._reading = trio.CapacityLimiter(1), trio.CapacityLimiter(2)
+        self._swept_at = -SWEEP_EVERY_S
+        self.alone = alone
+        """No other process writes to this folder, so that what is unfinished here is nobody's."""
+
+    @property
+    def dropped(self) -> int:
+        """Lines and steps that gave way because the disk stood still."""
+        return self._waiting.dropped
+
+    @property
+    def waiting(self) -> int:
+        """Lines and steps that are not on the disk yet."""
+        return len(self._waiting)
+
+    # --- giving, which never waits ---
+
+    def begin(self, call_sid: str, *, caller: str, model: str = "", settings: str = "") -> None:
+        self._give((Kind.BEGIN, call_sid, Beginning(caller, instant(datetime.now(UTC)), model, settings)))
+
+    def append(self, call_sid: str, line: bytes) -> None:
+        self._give((Kind.LINE, call_sid, line))
+
+    def keep(self, call_sid: str, step: bytes) -> None:
+        self._give((Kind.STEP, call_sid, step))
+
+    def know(self, kind: str, text: str) -> str:
+        name = sha256(text.encode()).hexdigest()
+        self._texts -= self._waiting.lost_texts
+        self._waiting.lost_texts.clear()
+        if name not in self._texts:
+            if len(self._texts) >= TEXTS_REMEMBERED:
+                self._texts.clear()
+            self._texts.add(name)
+            self._give((Kind.TEXT, name, (kind, text)))
+        return name
+
+    def _give(self, item: Item) -> None:
+        self._waiting.give(item)
+        self._given += 1
+
+    @property
+    def _settled(self) -> int:
+        """Of what was given, in its order: what waits no more."""
+        return self._written + self._waiting.dropped
+
+    # --- writing ---
+
+    async def flush(self) -> None:
+        goal = self._given
+        while self._settled < goal:
+            if self._closed:
+                raise LedgerUnavailable("the ledger is closed already")
+            await self._progress.wait()
+            if self._fault is not None:
+                raise LedgerUnavailable(f"the ledger cannot be written ({self._fault}): check CALLMOOD_DATA")
+
+    async def write_behind(self) -> None:
+        """The writer: until cancelled, and once more then."""
+        try:
+            while True:
+                with trio.move_on_after(WRITE_EVERY_S):
+                    await self._wanted.wait()
+                self._wanted = trio.Event()
+                await self._write_waiting()
+                if self._fault is None:
+                    await self._keep_order()
+        finally:
+            with trio.move_on_after(LAST_WRITE_S) as last:
+                last.shield = True
+                await self._write_waiting()
+                await self._in_thread(self._store.close)
+            self._closed = True
+            self._progress.set()
+
+    async def _write_waiting(self) -> None:
+        """Everything that waits, in bounded batches; what cannot be written waits on."""
+        while self._waiting or self._waiting.incomplete:
+            batch = self._waiting.take(AT_ONCE)
+            incomplete, self._waiting.incomplete = self._waiting.incomplete, set()
+            try:
+                await self._in_thread(partial(self._store.write, batch, incomplete))
+            except (OSError, sqlite3.Error, LedgerUnavailable) as fault:
+                self._note_fault(fault)
+                self._waiting.put_back(batch, incomplete)
+                break
+            self._written += len(batch)
+            self.committed_at = trio.current_time()
+            if self._fault is not None:
+                log.info("ledger.recovered", dropped=self.dropped)
+            self._fault = None
+        self._progress.set()
+        self._progress = trio.Event()
+
+    async def _keep_order(self) -> None:
+        """What is not urgent, and is tried again at the next turn if it fails."""
+        try:
+            await self._in_thread(self._store.settle)
+            if trio.current_time() - self._swept_at >= SWEEP_EVERY_S and not await self._in_thread(self._sweep):
+                self._swept_at = trio.current_time()
+        except (OSError, sqlite3.Error) as fault:
+            self._note_fault(fault)
+
+    def _note_fault(self, fault: Exception) -> None:
+        reason = (fault.strerror if isinstance(fault, OSError) else None) or str(fault)
+        if self._fault is None:
+            log.error("ledger.unavailable", reason=reason)
+        self._fault = reason
+
+    # --- reading ---
+
+    async def timeline(self, call_sid: str) -> list[bytes]:
+        await self._up_to_date()
+        return await self._read(lambda reader: reader.timeline(call_sid))
+
+    async def call(self, call_sid: str) -> bytes | None:
+        await self._up_to_date()
+        row = await self._read(lambda reader: reader.call(call_sid))
+        return None if row is None or row.ended_at is None else row.entry
+
+    async def calls(self, limit: int, before: tuple[str, str] | None = None) -> list[bytes]:
+        with suppress(LedgerUnavailable):  # a disk that is full can still be read
+            await self._up_to_date()
+        return [row.entry for row in await self._read(lambda reader: reader.ended(limit, before))]
+
+    async def unfinished(self, limit: int) -> list[str]:
+        await self._up_to_date()
+        return await self._read(lambda reader: reader.unfinished(limit))
+
+    async def _up_to_date(self) -> None:
+        self._wanted.set()
+        await self.flush()
+
+    async def _read(self, work: Callable[[Reader], T]) -> T:
+        def read() -> T:
+            with open_ledger(self._folder) as reader:
+                return work(reader)
+
+        return await trio.to_thread.run_sync(read, abandon_on_cancel=True, limiter=self._reading)
+
+    # --- forgetting ---
+
+    async def forget(self, call_sid: str) -> bool:
+        await self._up_to_date()
+        try:
+            return await self._in_thread(partial(self._store.forget, call_sid))
+        except (OSError, sqlite3.Error) as fault:
+            raise LedgerUnavailable(f"the ledger cannot be written ({fault}): check CALLMOOD_DATA") from None
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await trio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._writing)
+
+
+@asynccontextmanager
+async def open_sqlite(
+    folder: Path, *, readings_days: float = 30.0, calls_days: float = 365.0
+) -> AsyncIterator[SqliteLedger]:
+    """The ledger in a folder, which is made where it is missing. Readings and steps of calls older than `readings_days`
+    are removed, and calls older than `calls_days`. Raises LedgerUnavailable."""
+    with ExitStack() as held:
+        with usable(folder):
+            make_folder(folder)
+            alone = held.enter_context(claimed(folder))
+            store = await trio.to_thread.run_sync(opened, folder)
+            if not alone:
+                log.warning("ledger.shared", folder=str(folder))
+        async with trio.open_nursery() as nursery:
+            ledger = SqliteLedger(folder, store, readings_days=readings_days, calls_days=calls_days, alone=alone)
+            nursery.start_soon(ledger.write_behind)
+            yield ledger
+            nursery.cancel_scope.cancel()
+
+
+def opened(folder: Path) -> Store:
+    """What a killed process left unsorted is put into its place first."""
+    store = Store(folder)
+    store.settle(everything=True)
+    return store
