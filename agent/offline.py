@@ -10,7 +10,8 @@ from .core import mulaw
 from .core.audio import SAMPLES_PER_MS, PcmChunk
 from .core.context import ContextUpdate
 from .core.emotion import EmotionReading, Gated, Mood
-from .core.rules import Rules
+from .core.misread import misread, poor
+from .core.rules import Decision, Rules
 from .core.speech import SpeechGate
 from .core.tracking import MoodTracker
 from .core.windowing import Windower
@@ -27,12 +28,18 @@ class Step:
     reading: EmotionReading
     refused: Gated | None
     mood: Mood
-    update: ContextUpdate | None
-    """The note that would have gone to the assistant."""
+    decision: Decision | None
+    """What the rules would have had done."""
+
+    @property
+    def update(self) -> ContextUpdate | None:
+        """The note that would have gone to the assistant."""
+        return None if self.decision is None else self.decision.update
 
 
 async def read_recording(payload: bytes, engine: Engine, tracker: MoodTracker, act_at: float) -> AsyncIterator[Step]:
-    """The readings of a recording (mu-law, 8 kHz, one channel), in order."""
+    """The readings of a recording (mu-law, 8 kHz, one channel), in order; one that is misread is a poor line."""
+    roar = misread(payload) is not None
     gate, windower, rules = SpeechGate(), Windower(), Rules(shipped(act_at))
     step = CHUNK_MS * SAMPLES_PER_MS
     async with engine.open("recording") as session:
@@ -43,8 +50,9 @@ async def read_recording(payload: bytes, engine: Engine, tracker: MoodTracker, a
             for window in windower.push(chunk, gate.push(chunk)):
                 reading = await session.read(window) if window.speech_ms else None
                 if reading is not None:
+                    reading = poor(reading) if roar else reading
                     now = window.end_ms / 1000
                     refused = tracker.take(reading, now)
                     mood = tracker.mood(now)
                     decision = rules.decide(mood, now, assistant_speaking=False)
-                    yield Step(reading, refused, mood, decision.update if decision else None)
+                    yield Step(reading, refused, mood, decision)

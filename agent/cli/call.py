@@ -22,8 +22,10 @@ def call(
     from ..audiofile import load_telephone
     from ..config_sources import load
     from ..testing import CallResult, Pace, TwilioCaller
+    from .analyze import warn_if_misread
 
     audio = load_telephone(file)
+    warn_if_misread(file, audio)
     settings = load()
     results: list[CallResult] = []
 

@@ -147,24 +147,32 @@ def rules_check(settings: "Settings") -> Iterator[Check]:
 
 
 def engine_check(settings: "Settings") -> Iterator[Check]:
-    """The local engine reads a second of silence without a complaint."""
+    """The local engine, with the model that is set, reads a second of silence without a complaint."""
+    from dataclasses import replace
+
     import trio
 
+    from .. import wiring
     from ..core.tracking import MoodTracker
     from ..engines import local
     from ..errors import CallmoodError
     from ..offline import read_recording
 
     async def listen() -> int:
-        return len([step async for step in read_recording(b"\xff" * 8000, local.LocalEngine(), MoodTracker(), 0.85)])
+        ear = wiring.engine(replace(settings, engine="local"))
+        return len([step async for step in read_recording(b"\xff" * 8000, ear, MoodTracker(), 0.85)])
 
+    own = settings.local_model
     try:
-        if verify := getattr(local, "verify_model", None):
-            yield f"the model is the one it should be: {verify()}", ""
+        if own:
+            yield f"a model of your own, {own}, is what it should be: {local.verify_model(Path(own).expanduser())}", ""
+        else:
+            yield f"the model is the one it should be: {local.verify_model()}", ""
         heard = trio.run(listen)
         yield "the local engine hears nothing in a second of silence", "scripts/run" if heard else ""
     except CallmoodError as error:
-        yield f"the local engine: {error}", "pip install --force-reinstall --no-deps callmood"
+        mend = "${EDITOR:-vi} config/callmood.toml" if own else "pip install --force-reinstall --no-deps callmood"
+        yield f"the local engine: {error}", mend
 
 
 HYBRID_SHARE = 0.15

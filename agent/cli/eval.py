@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ..evaluation.clips import Clip
     from ..evaluation.conditions import Named
     from ..evaluation.manifest import Row
-    from ..evaluation.runner import Unreadable
+    from ..evaluation.runner import EngineFactory, Unreadable
 
 PERCENT = ("uar", "recall_at_1", "recall_at_4", "alarm_recall", "alarm_rate_not_angry")
 MEANING = {
@@ -76,8 +76,15 @@ def evaluate(
     raise typer.Exit(1 if lost else 0)
 
 
-def hear(rows: "list[Row]", condition: "Named", noises: Any, engine: str, workers: int | None) -> list[Any]:
-    """The rows through the ear, with a bar on a terminal."""
+def hear(
+    rows: "list[Row]",
+    condition: "Named",
+    noises: Any,
+    engine: str,
+    workers: int | None,
+    factory: "EngineFactory | None" = None,
+) -> list[Any]:
+    """The rows through the ear of this engine, or the one that `factory` makes, with a bar on a terminal."""
     from functools import partial
 
     from rich.console import Console
@@ -85,7 +92,7 @@ def hear(rows: "list[Row]", condition: "Named", noises: Any, engine: str, worker
 
     from ..evaluation.runner import Ear, configured, hear_all
 
-    ear = Ear(partial(configured, engine), condition, noises)
+    ear = Ear(factory or partial(configured, engine), condition, noises)
     errors = Console(stderr=True)
     with Progress(console=errors, transient=True, disable=not errors.is_terminal) as progress:
         task = progress.add_task(condition.name, total=len(rows))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import trio
 import typer
 
-from ..calls.handover import masked
+from ..core.destination import masked
 from ..errors import CarrierUnavailable, ConfigError
 from ..http import client
 from ..settings import Settings

@@ -10,7 +10,7 @@ from functools import partial
 import msgspec
 import trio
 
-from ..calls.handover import masked
+from ..core.destination import masked
 from ..engines.expressions import load as load_expressions
 from ..engines.streamed import knock
 from ..errors import CarrierRefused, CarrierUnavailable, EngineRefused, EngineUnavailable

@@ -16,9 +16,17 @@ def tune(
     ] = 2.0,
     condition: Annotated[str, typer.Option(help="How it was heard; as for eval.")] = "telephone",
     write: Annotated[bool, typer.Option("--write", help="Set them in config/callmood.toml.")] = False,
+    refit: Annotated[
+        bool, typer.Option("--refit", help="Fit the model's last step to them too, and say whether it is better.")
+    ] = False,
+    out: Annotated[Path, typer.Option(help="Where the refitted model goes; checksum and card go beside it.")] = Path(
+        "refitted.npz"
+    ),
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one for each core.")] = None,
 ) -> None:
     """The thresholds that suit your own labelled recordings, before and after, and how sure that is."""
+    from functools import partial
+
     from ..config_sources import load
     from ..errors import CallmoodError, ConfigError
     from ..evaluation.conditions import chosen, noises_for
@@ -26,15 +34,24 @@ def tune(
     from ..evaluation.runner import Unreadable
     from ..evaluation.tuning import Peaks, Point
     from .eval import hear
+    from .tune_refit import check_out, check_rows
+    from .tune_refit import refit as refit_to
 
     if not 0 < false_alarms < 100:
         raise ConfigError(f"--false-alarms {false_alarms:g} is no share in percent: choose between 0 and 100")
     settings = load()
+    if refit:
+        check_out(out, settings)
+        if write:
+            raise ConfigError("--write sets thresholds of the present model: leave it out with --refit")
     [named] = chosen([condition])
     rows = read_manifest(data / "manifest.csv" if data.is_dir() else data)
+    if refit:
+        check_rows(rows)
     if all(row.angry and not row.angry_from_ms for row in rows):
         raise ConfigError(f"{data}: every recording is angry, so no false alarm can be seen: add calm ones")
-    results = hear(rows, named, noises_for([named], rows), "local", workers)
+    noises = noises_for([named], rows)
+    results = hear(rows, named, noises, "local", workers)
     heard = [result for result in results if not isinstance(result, Unreadable)]
     lost = [result for result in results if isinstance(result, Unreadable)]
     for result in lost:
@@ -50,6 +67,9 @@ def tune(
             "recordings that alarm with callmood eval --json"
         )
     show(peaks, now, point, wanted)
+    if refit:
+        hear_with = partial(hear, condition=named, noises=noises, engine="local", workers=workers)
+        refit_to([r.row for r in heard], [r.hearing for r in heard], settings, wanted, hear_with, out)
     if write and point != now:
         written(settings.from_file or Path("config/callmood.toml"), point)
     raise typer.Exit(1 if lost else 0)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from ..calls.tree import tracker
+from ..calls.setup import tracker
 from ..core.emotion import ANGER, EmotionReading, Gated, Mood
 from ..core.rulebook import RuleBook, parse
 from ..core.rules import Budgets, Rules

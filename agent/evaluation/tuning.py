@@ -51,10 +51,14 @@ class Outcome:
     def false_share(self) -> float:
         return self.false / self.other if self.other else 0.0
 
-    def plus(self, more: "Outcome") -> "Outcome":
-        return Outcome(
-            self.angry + more.angry, self.found + more.found, self.other + more.other, self.false + more.false
-        )
+
+def folds_of(voices: Sequence[str]) -> NDArray[np.intp] | None:
+    """To which part each recording belongs, a speaker to one only; None with fewer than three speakers."""
+    names = sorted(set(voices))
+    if len(names) < 3:
+        return None
+    fold_of = {name: at % FOLDS for at, name in enumerate(np.random.default_rng(0).permutation(names))}
+    return np.array([fold_of[voice] for voice in voices], dtype=np.intp)
 
 
 class Peaks:
@@ -104,16 +108,24 @@ class Peaks:
     def left_out(self, most_false: float, now: Point) -> Outcome | None:
         """Thresholds chosen without a speaker, tried on that speaker; None with fewer than three speakers. Where no
         pair will do for the others, the present one stays."""
-        names = sorted(set(self.voices))
-        if len(names) < 3:
+        alarms = self.left_out_alarms(most_false, now)
+        if alarms is None:
             return None
-        fold_of = {name: at % FOLDS for at, name in enumerate(np.random.default_rng(0).permutation(names))}
-        folds = np.array([fold_of[voice] for voice in self.voices])
-        total = Outcome(0, 0, 0, 0)
-        for fold in sorted(set(fold_of.values())):
-            point = self.best(most_false, now, folds != fold) or now
-            total = total.plus(self.outcome(point, folds == fold))
-        return total
+        right, wrong = alarms
+        return Outcome(int(self.angry.sum()), int(right.sum()), int(self.calm.sum()), int(wrong.sum()))
+
+    def left_out_alarms(self, most_false: float, now: Point) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
+        """The same recording by recording: where an alarm was right, and where one was false."""
+        folds = folds_of(self.voices)
+        if folds is None:
+            return None
+        right, wrong = np.zeros((2, len(self.angry)), dtype=bool)
+        for fold in np.unique(folds):
+            here, point = folds == fold, self.best(most_false, now, folds != fold) or now
+            at = self.gates.index(point.gate)
+            right |= here & self.angry & (self.right[at] >= point.act_at)
+            wrong |= here & self.calm & (self.wrong[at] >= point.act_at)
+        return right, wrong
 
 
 def certainty(outcome: Outcome, most_false: float) -> str:

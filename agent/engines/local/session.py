@@ -18,6 +18,7 @@ import trio
 from ...core.audio import Gap, PcmChunk, Window
 from ...core.emotion import LABELS, NEUTRAL, Emotion, EmotionReading, Gated
 from ...core.frames import BLOCK_MS, BlockCutter, Skipped
+from . import baseline
 from .batch import MOST, Beliefs, hop, skip
 from .memory import CALIBRATION_MS, blank, remember_nothing
 from .model import SHIPPED, Model, load, strongest
@@ -84,6 +85,7 @@ class LocalSession:
             quality=quality,
             speech_ms=window.speech_ms,
             abstained=abstained,
+            baseline=float(baseline.known(self.memory)[0]),
         )
 
     def forget(self) -> None:
