@@ -7,11 +7,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hasty import NO_LESS, callmood
 
 LONGEST_S = 60
 REPOSITORY = Path(__file__).parents[2]
@@ -42,11 +43,11 @@ Run = Callable[..., Done]
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Runs `callmood ARGS…` in an empty folder to its end; keywords are its environment."""
+    """Runs `callmood ARGS…` in an empty folder to its end; keywords are its environment, and its `patience`."""
 
-    def run_it(*args: str, **env: str) -> Done:
+    def run_it(*args: str, patience: Mapping[str, float] = NO_LESS, **env: str) -> Done:
         done = subprocess.run(
-            [sys.executable, "-m", "agent", *args],
+            callmood(*args, patience=patience),
             cwd=tmp_path,
             env=environment(**env),
             capture_output=True,

@@ -9,13 +9,14 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from hasty import NO_LESS, callmood
 from terminal import Terminal
 
 from agent.cli.borrowed import RECORD
@@ -90,7 +91,9 @@ def ngrok_in(folder: Path) -> str:
 
 
 @asynccontextmanager
-async def dev(folder: Path, twilio: FakeTwilioNumbers, *args: str, **more: str) -> AsyncIterator[Dev]:
+async def dev(
+    folder: Path, twilio: FakeTwilioNumbers, *args: str, patience: Mapping[str, float] = NO_LESS, **more: str
+) -> AsyncIterator[Dev]:
     """`callmood dev --yes ARGS…`, ended at the latest with the block; everything within LONGEST_S."""
     environ = {
         "PATH": f"{ngrok_in(folder)}:{os.environ['PATH']}",
@@ -100,7 +103,7 @@ async def dev(folder: Path, twilio: FakeTwilioNumbers, *args: str, **more: str) 
         **twilio.environment,
         **more,
     }
-    command = [sys.executable, "-m", "agent", "dev", "--yes", "--port", "0", *args]
+    command = callmood("dev", "--yes", "--port", "0", *args, patience=patience)
     with trio.fail_after(LONGEST_S):
         async with trio.open_nursery() as nursery:
             process = await trio.lowlevel.open_process(
@@ -157,6 +160,7 @@ async def test_the_number_points_here_through_the_tunnel_and_a_call_to_it_is_ans
         placed = await caller.place()
         assert placed.plan is not None, placed.error
         assert placed.plan.url.startswith("ws" + running.public_url.removeprefix("http"))
+        await caller.complete(1)  # a live call would be waited for
         assert await running.end() == 0
     assert webhooks(twilio, sid) == OLD
     assert not (tmp_path / "callmood-data" / RECORD).exists()
@@ -347,7 +351,8 @@ async def test_an_address_that_does_not_lead_here_never_reaches_the_number(
     twilio: FakeTwilioNumbers, tmp_path: Path
 ) -> None:
     sid = twilio.add(NUMBER, **OLD)
-    async with dev(tmp_path, twilio, WEBHOOK_URL=twilio.url) as running:
+    patience = {"agent.cli.reaching.REACHED_S": 2.0}
+    async with dev(tmp_path, twilio, WEBHOOK_URL=twilio.url, patience=patience) as running:
         assert await running.process.wait() == 1
     assert "does not lead here" in running.said.splitlines()[-1]
     assert not twilio.changes

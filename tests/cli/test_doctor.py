@@ -6,6 +6,7 @@ import json
 import socket
 import subprocess
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -308,7 +309,8 @@ async def test_online_vendors_that_never_answer_are_said_after_a_while(
     run: Run, world: FakeWorld, twilio: FakeTwilioNumbers
 ) -> None:
     twilio.stalls = True
-    [fix] = fixes(await ask(run, world, twilio))
+    hurried = partial(run, patience={"agent.cli.online.PATIENCE_S": 3.0})
+    [fix] = fixes(await ask(hurried, world, twilio))
     assert "twilio account" in fix
 
 

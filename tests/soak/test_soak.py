@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -17,23 +19,38 @@ LONGEST_S = 90
 """They take up to fifteen seconds; a busy machine may need longer."""
 
 
-def soak(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+AT_ONCE = 2
+"""They wait more than they work."""
+SOAKS = {
+    "many-short-calls-leave-nothing-behind": ("churn.py",),
+    "a-long-call-does-not-grow": ("hour.py",),
+    "nor-does-one-over-a-socket": ("hour.py", "--socket"),
+    "calls-in-trouble-are-not-hurt-by-us": ("chaos.py", "--seed", "3"),
+}
+"""The longest first."""
+
+Soaked = subprocess.CompletedProcess[str]
+
+
+def soak(name: str, *arguments: str) -> Soaked:
     command = [sys.executable, str(ROOT / "scripts/soak" / name), "--quick", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LONGEST_S, check=False)
 
 
+@pytest.fixture(scope="module")
+def soaks() -> Iterator[Mapping[str, Future[Soaked]]]:
+    """All of them, under way."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        yield {name: pool.submit(soak, *command) for name, command in SOAKS.items()}
+        pool.shutdown(cancel_futures=True)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="what a process holds is read from /proc")
-@pytest.mark.parametrize(
-    ("name", "arguments"),
-    [
-        pytest.param("churn.py", (), id="many-short-calls-leave-nothing-behind"),
-        pytest.param("hour.py", (), id="a-long-call-does-not-grow"),
-        pytest.param("hour.py", ("--socket",), id="nor-does-one-over-a-socket"),
-        pytest.param("chaos.py", ("--seed", "3"), id="calls-in-trouble-are-not-hurt-by-us"),
-    ],
-)
-def test_the_service_holds_nothing_that_it_should_have_given_back(name: str, arguments: tuple[str, ...]) -> None:
-    done = soak(name, *arguments)
+@pytest.mark.parametrize("name", SOAKS)
+def test_the_service_holds_nothing_that_it_should_have_given_back(
+    name: str, soaks: Mapping[str, Future[Soaked]]
+) -> None:
+    done = soaks[name].result()
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.rstrip().endswith("ok")
 
