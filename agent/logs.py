@@ -18,6 +18,8 @@ FRAMES = 12
 """Innermost frames of a traceback that are kept."""
 
 NOISY = ("httpx2", "httpcore2", "hypercorn.access", "trio-websocket")
+TALKATIVE = ("opentelemetry", "urllib3")
+"""They put addresses, headers with keys in them, and answers of strangers into what they say."""
 
 
 def without_what_was_said(logger: object, method: str, event: EventDict) -> EventDict:
@@ -47,7 +49,8 @@ class Libraries(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
-        structlog.get_logger().warning("library", name=record.name, said=record.getMessage(), exc_info=error)
+        said = str(record.msg) if record.name.partition(".")[0] in TALKATIVE else record.getMessage()
+        structlog.get_logger().warning("library", name=record.name, said=said, exc_info=error)
 
 
 def configure(level: int = logging.INFO) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from .visible import visible
+
 _STYLES = {
     "angry": "bold red",
     "frustrated": "yellow",
@@ -23,10 +25,10 @@ def print_event(console: Console, event: Mapping[str, Any], *, with_call: bool =
 
 
 def event_text(event: Mapping[str, Any], *, with_call: bool = False) -> Text:
-    name = str(event["event"])
+    name = visible(str(event["event"]))
     text = Text(f"{event['t'] / 1000:7.1f} s  ")
     if with_call:
-        text.append(f"{str(event['callSid'])[-6:]}  ", "dim")
+        text.append(f"{visible(str(event['callSid'])[-6:])}  ", "dim")
     if name == "audio.chunk":
         return text.append(_reading(event))
     text.append(f"{name:<19}", "bold reverse" if name in _LOUD else "bold")
@@ -37,14 +39,14 @@ def event_text(event: Mapping[str, Any], *, with_call: bool = False) -> Text:
 def _reading(event: Mapping[str, Any]) -> Text:
     if "physical" in event:
         return _measured(event)
-    label, score = event["emotion"]["label"], event["emotion"]["score"]
+    label, score = visible(event["emotion"]["label"]), event["emotion"]["score"]
     style = "dim" if "gated" in event else _STYLES.get(label, "cyan")
     bar = "█" * round(20 * score)
     text = Text(f"{label:<11} {score:4.2f} {bar:<20}", style)
     if "gated" in event:
-        text.append(f"  {event['gated']}", "dim italic")
+        text.append(f"  {visible(event['gated'])}", "dim italic")
     if event["source"] != "local":
-        text.append(f"  from {event['source']}", "dim")
+        text.append(f"  from {visible(event['source'])}", "dim")
     return text
 
 
@@ -55,13 +57,13 @@ def _measured(event: Mapping[str, Any]) -> Text:
     if physical["overlapMs"]:
         text.append(f"  {physical['overlapMs']} ms at once", "yellow")
     if "gated" in event:
-        text.append(f"  {event['gated']}", "dim italic")
+        text.append(f"  {visible(event['gated'])}", "dim italic")
     return text
 
 
 def _details(event: Mapping[str, Any]) -> str:
     known = ("t", "at", "callSid", "event", "summary")
-    return "  ".join(f"{name}={_value(value)}" for name, value in event.items() if name not in known)
+    return "  ".join(visible(f"{name}={_value(value)}") for name, value in event.items() if name not in known)
 
 
 def _value(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 from .steps import VERSION, Began, Ended, Step, decode
 
@@ -25,6 +26,8 @@ def read(data: Iterable[bytes]) -> Record:
     for each in data:
         try:
             step = decode(each)
+            if not isfinite(step.at):
+                raise ValueError("a step outside time")
         except ValueError:
             flaw = flaw or f"has a step that cannot be read after {len(steps)} others"
             continue

@@ -7,7 +7,7 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from .facts import About, Findings
+from .facts import UNREAD, About, Findings
 from .picture import picture, strongest
 from .plane import HATCHINGS
 from .sentences import recovered, summary, turned, unturned
@@ -118,14 +118,7 @@ def _of_readings(found: Findings) -> Iterator[tuple[Markup, str]]:
     yield _sign('<path class="level gate" d="M1 7H23"/>'), f"a reading counts from {two(found.bar.gate)} on"
 
 
-_STATES = {
-    "calibrating": "getting to know the voice",
-    "poor_line": "line too poor to judge",
-    "fallback": "the engine gave no answer",
-    "degraded": "analysis impaired",
-    "stopped": "analysis stopped",
-    "gap": "audio missing",
-}
+_STATES = {**UNREAD, "degraded": "analysis impaired", "stopped": "analysis stopped", "gap": "audio missing"}
 
 
 def _sign(drawn: str, kind: str = "") -> Markup:

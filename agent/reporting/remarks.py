@@ -41,8 +41,8 @@ def troubles(spans: Iterable[Span]) -> list[str]:
         of = [span for span in gaps if span.words == cause]
         lost = sum(span.to_ms - span.from_ms for span in of) / 1000
         longest = max(of, key=lambda span: span.to_ms - span.from_ms)
-        many = f"{len(of)} gaps, the longest " if len(of) > 1 else ""
-        said.append(f"{seconds(lost)} of audio {cause} ({many}at {clock(longest.from_ms)}).")
+        several = f"{len(of)} gaps, the longest " if len(of) > 1 else ""
+        said.append(f"{seconds(lost)} of audio {cause} ({several}at {clock(longest.from_ms)}).")
     for kind, words in (("poor_line", "The line was too poor to judge"), ("fallback", "The engine gave no answer")):
         of = [span for span in spans if span.kind == kind]
         if of:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
+from ..core.emotion import ANGER
 from .deeds import counted
 from .facts import Findings, Recovery, Turn
 from .recovery import HALF
@@ -39,7 +40,7 @@ def _mood(found: Findings) -> str:
     peak = max(each.anger for each in said)
     if peak < found.bar.gate:
         mostly = Counter(each.label for each in said).most_common(1)[0][0]
-        also = f", mostly {plain(mostly)}" if mostly not in ("angry", "frustrated") else ""
+        also = f", mostly {plain(mostly)}" if mostly not in ANGER else ""
         return f"the caller did not sound angry{also} (anger at most {two(peak)})"
     turned = next((turn for turn in found.turns if turn.after >= found.bar.gate > turn.before), None)
     if turned is None:

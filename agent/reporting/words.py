@@ -51,7 +51,10 @@ def many(count: int, what: str) -> str:
 
 def number(value: object) -> float | None:
     """A figure out of an event; None where it is none."""
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    try:
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    except OverflowError:
+        return None
 
 
 def plain(value: object) -> str:

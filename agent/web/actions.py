@@ -27,7 +27,7 @@ class Action(msgspec.Struct, forbid_unknown_fields=True):
     action: Literal["interrupt", "transfer", "context", "stop_analysis", "wrong"]
     to: Annotated[str, msgspec.Meta(max_length=256)] | None = None
     text: Annotated[str, msgspec.Meta(min_length=1, max_length=2000)] | None = None
-    t: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    t: Annotated[int, msgspec.Meta(ge=0, lt=2**53)] | None = None
 
 
 _action = msgspec.json.Decoder(Action)

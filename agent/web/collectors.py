@@ -72,7 +72,7 @@ class Counted(Collector):
         yield CounterMetricFamily(self._name, self._text, value=self._count())
 
 
-class Store(Protocol):
+class LedgerState(Protocol):
     """What a ledger says of itself."""
 
     @property
@@ -91,7 +91,7 @@ class Store(Protocol):
 class LedgerNumbers(Collector):
     """The ledger's."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: LedgerState) -> None:
         self._store = store
 
     def collect(self) -> Iterator[Metric]:

@@ -9,6 +9,7 @@ import trio
 from quart import Blueprint, Response, request
 
 from ..calls.history import Place
+from ..core.instants import instant
 from ..errors import BadRequest, LedgerUnavailable
 from ..ports import Ledger
 from .house import house
@@ -51,10 +52,11 @@ async def forget(call_sid: str) -> Response:
     rooms.access.require(request.headers, request.cookies)
     if rooms.directory.find(call_sid) is not None:
         raise BadRequest("This call goes on: it can be forgotten when it has ended.", status=409, code="live")
+    # First of all: a slow ledger may forget after this request has given up, and would not know the call at the next.
+    rooms.directory.broadcast.forget(call_sid)
     with trio.move_on_after(LEDGER_S):
         if not await rooms.ledger.forget(call_sid):
             raise unknown()
-        rooms.directory.broadcast.forget(call_sid)
         return Response(status=204)
     raise too_slow()
 
@@ -99,4 +101,4 @@ async def _place(before: str) -> Place:
         whole = moment.astimezone(UTC) + timedelta(microseconds=-moment.microsecond % 1000)
     except OverflowError:
         raise BadRequest("before must be an instant of our time.") from None
-    return whole.isoformat(timespec="milliseconds").replace("+00:00", "Z"), ""
+    return instant(whole), ""

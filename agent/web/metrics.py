@@ -10,7 +10,7 @@ from ..calls.directory import CallDirectory
 from ..calls.policy import BUDGETS
 from ..calls.workings import Workings
 from ..core.emotion import Outcome
-from .collectors import CallNumbers, Counted, LedgerNumbers, Store, VendorEngine, VendorNumbers
+from .collectors import CallNumbers, Counted, LedgerNumbers, LedgerState, VendorEngine, VendorNumbers
 
 _LATENCY_S = (0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.0, 5.0)
 _WRAP_UP_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
@@ -40,7 +40,7 @@ class Metrics:
         vendors: Sequence[VendorEngine] = (),
         *,
         engines: Sequence[str] = (),
-        store: Store | None = None,
+        store: LedgerState | None = None,
         blocked: Callable[[], int] = lambda: 0,
     ) -> None:
         """`engines`: the names of those in use; `blocked`: how many steps have blocked the loop."""

@@ -331,6 +331,7 @@ def test_lines_that_are_no_events_are_passed_over() -> None:
         b"\xff",
         b'{"event":"x"}',
         b'{"t":"1","event":"y"}',
+        b'{"t":1' + b"0" * 400 + b',"event":"z"}',
         b'{"t":1,"event":"a"}',
     ]
     assert [each["event"] for each in decoded(lines)] == ["a", "b"]

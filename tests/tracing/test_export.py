@@ -1,5 +1,7 @@
 """Traces on their way out: to a real collector over HTTP, never in anybody's way, and not at all unless asked for."""
 
+import logging
+import socket
 import subprocess
 import sys
 import threading
@@ -11,6 +13,7 @@ import pytest
 import structlog
 import trio
 
+from agent.logs import Libraries
 from agent.tracing import export
 from agent.tracing.export import open_traces, wanted
 
@@ -171,6 +174,27 @@ async def test_without_the_extra_one_line_says_what_to_do(
     assert [(entry["event"], entry["reason"]) for entry in said] == [
         ("traces.unavailable", "install callmood[otel], or unset OTEL_EXPORTER_OTLP_ENDPOINT")
     ]
+
+
+async def test_neither_the_key_nor_the_address_of_a_collector_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library's messages hold both: a header in a form that it does not like, an address that it cannot reach."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        nobody = taken.getsockname()[1]
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{nobody}/?key=a-secret-in-the-address")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "Authorization: Bearer a-secret-in-a-header")
+    monkeypatch.setattr(export, "LAST_EXPORT_S", 1.0)
+    library, handler = logging.getLogger("opentelemetry"), Libraries()
+    library.addHandler(handler)
+    try:
+        with structlog.testing.capture_logs() as said:
+            async with open_traces() as note:
+                assert note is not None
+                note(STARTED | {"vapiCallId": None})
+                note(ENDED)
+    finally:
+        library.removeHandler(handler)
+    assert "opentelemetry.util.re" in {entry.get("name") for entry in said}
+    assert "a-secret" not in str(said)
 
 
 def test_nothing_of_it_is_imported_unless_it_is_wanted() -> None:

@@ -193,6 +193,7 @@ async def test_a_decision_may_be_called_wrong(callmood: Callmood, more: dict[str
         {"action": "transfer", "to": '"><Hangup/>'},
         {"action": "wrong", "t": -1},
         {"action": "wrong", "t": 1.5},
+        {"action": "wrong", "t": 10**30},
     ],
 )
 async def test_a_body_that_makes_no_sense_is_refused(callmood: Callmood, body: object) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.ledger.keys import KEY
 from agent.ledger.reading import open_ledger
+from agent.web import listing
 
 if TYPE_CHECKING:
     import httpx2 as httpx
+    import pytest
     from conftest import Callmood, Start
 
 SECOND_OF_SILENCE = b"\xff" * 8_000
@@ -60,6 +63,21 @@ async def test_a_finished_call_is_forgotten_everywhere(callmood: Callmood) -> No
     async with callmood.watch(last=f"{epoch}-0") as events:
         assert {event["callSid"] for _, event in await events.take(5)} == {kept}
     assert len((await callmood.entry(kept))["timeline"]) > 5
+
+
+async def test_what_a_slow_disk_forgets_after_the_answer_is_shown_to_nobody_either(
+    callmood: Callmood, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sid = await a_whole_call(callmood)
+    store, go_on = callmood.ready.directory._ledger._store, threading.Event()
+    at_once = store.forget
+    monkeypatch.setattr(store, "forget", lambda sid: go_on.wait(10) and at_once(sid))
+    with monkeypatch.context() as patience:
+        patience.setattr(listing, "LEDGER_S", 0.3)
+        assert (await delete(callmood, sid)).status_code == 503
+    go_on.set()
+    assert (await delete(callmood, sid)).status_code == 404
+    assert [each for each in callmood.ready.directory.broadcast.since(0) if each.call_sid == sid] == []
 
 
 async def test_a_live_call_an_unknown_one_and_one_that_was_forgotten_are_not(callmood: Callmood) -> None:
