@@ -119,10 +119,9 @@ class Ledger(Protocol):
     again names the latest of its calls. What never waits may lose its oldest to a slow disk: lost steps and lines are
     counted, and their call is marked incomplete."""
 
-    def begin(self, call_sid: str, *, caller: str, model: str = "", settings: str = "") -> None:
+    def begin(self, call_sid: str, *, caller: str, model: str = "") -> None:
         """A new call of this id. Of the caller's number the last two digits are kept, and a keyed hash by which its
-        calls can be found; `model` says who judges, `settings` is the `know` of what it is decided with. Never
-        waits."""
+        calls can be found; `model` says who judges. Never waits."""
 
     def append(self, call_sid: str, line: bytes) -> None:
         """Keep one line of the timeline (JSON, no newline). Never waits."""
@@ -131,7 +130,7 @@ class Ledger(Protocol):
         """Keep one step of what decided, opaque, in order. Never waits."""
 
     def know(self, kind: str, text: str) -> str:
-        """Keep a text (`rules`, `settings`) that many calls share, once; its SHA-256 in hexadecimal. Never waits."""
+        """Keep a text (`rules`) that many calls share, once; its SHA-256 in hexadecimal. Never waits."""
 
     async def flush(self) -> None:
         """Everything given so far survives this process when this returns. Raises LedgerUnavailable."""

@@ -117,7 +117,7 @@ class Analyzer:
         self._engine, self._call_sid, self._ear, self._timeline = engine, call_sid, ear, timeline
         self._patience_s, self._policy = patience_s, policy
         self._says_failures, self._tempered = says_failures, tempered
-        self.condition, self.engine_name = Condition(), engine.name
+        self.condition = Condition()
         self._begins = under_way.reading_begins if under_way else lambda: None
         self._ends = under_way.reading_ends if under_way else None
 

@@ -20,6 +20,7 @@ from .call import Call
 from .consent import consent
 from .policy import Policy
 from .policy import policy as default_policy
+from .setup import model_of
 from .shown import summary_of
 from .timeline import CallTimeline
 from .tree import run_call
@@ -87,7 +88,7 @@ class CallDirectory:
             return call
         if call_sid in self._live or self.full or self.draining:
             return None
-        self._ledger.begin(call_sid, caller=caller)
+        self._ledger.begin(call_sid, caller=caller, model=model_of(self._engine))
         timeline = CallTimeline(
             call_sid,
             began=datetime.now(UTC),

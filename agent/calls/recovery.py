@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from ..core.emotion import Outcome
+from ..core.instants import instant
 from ..ports import Ledger
 
 MOST = 1000
@@ -24,7 +25,7 @@ def _end(call_sid: str, lines: list[bytes]) -> bytes:
     elapsed_ms = msgspec.json.decode(lines[-1]).get("t", 0) if lines else 0
     event: dict[str, object] = {
         "t": elapsed_ms,
-        "at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "at": instant(datetime.now(UTC)),
         "callSid": call_sid,
         "event": "call.ended",
         "outcome": Outcome.CRASHED.value,

@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import msgspec
 import trio
 
+from ..core.instants import instant
 from ..ports import Ledger
 
 SPOKEN = ("text", "unheardText")
@@ -60,8 +61,7 @@ class CallTimeline:
 
     def instant(self, t_ms: int) -> str:
         """ISO 8601, UTC, of a moment in the call."""
-        moment = self._began + timedelta(milliseconds=t_ms)
-        return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return instant(self._began + timedelta(milliseconds=t_ms))
 
     def record(self, event: str, **fields: object) -> None:
         if self.opening is not None:

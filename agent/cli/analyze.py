@@ -59,13 +59,13 @@ def warn_if_misread(file: Path, audio: bytes) -> None:
 async def _analyze(file: Path, audio: bytes, engine: str, as_json: bool, report: Path | None) -> None:
     from ..config_sources import load
     from ..reporting.page import page
-    from .report import save
+    from .private import write
 
     settings = load()
     steps = [step async for step in _steps(audio, engine, settings)]
     summary = summarised(file, len(audio) // 8, steps, settings.act_at)
     if report is not None:
-        save(report, page(findings(file, len(audio) // 8, steps, settings, engine)))
+        write(report, page(findings(file, len(audio) // 8, steps, settings, engine)))
     if as_json:
         _print_json(file, steps, summary)
     else:
@@ -130,13 +130,12 @@ def events(file: Path, steps: "list[Step]") -> list[dict[str, Any]]:
     from datetime import UTC, datetime
 
     from ..actors.aggregator import described
+    from ..core.instants import instant
 
     return [
         {
             "t": step.reading.end_ms,
-            "at": datetime.fromtimestamp(step.reading.end_ms / 1000, UTC)
-            .isoformat(timespec="milliseconds")
-            .replace("+00:00", "Z"),
+            "at": instant(datetime.fromtimestamp(step.reading.end_ms / 1000, UTC)),
             "callSid": file.name,
             "event": "audio.chunk",
             **described(step.reading, step.refused),

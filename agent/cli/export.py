@@ -3,7 +3,6 @@
 import csv
 import importlib
 import os
-import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from .private import opened
 
 if TYPE_CHECKING:
     from ..ledger.tables import Row, Table, Value
@@ -67,7 +68,7 @@ def cell(value: "Value") -> str:
 def _written(out: Path | None) -> Iterator[IO[str]]:
     """Where the rows go. A reader who has seen enough is no fault."""
     if out is not None:
-        with os.fdopen(_opened(out), "w", encoding="utf-8", newline="") as file:
+        with os.fdopen(opened(out), "w", encoding="utf-8", newline="") as file:
             yield file
         return
     try:
@@ -75,16 +76,6 @@ def _written(out: Path | None) -> Iterator[IO[str]]:
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or it would be said at exit
-
-
-def _opened(out: Path) -> int:
-    """For writing, and nobody else's to read. Raises ConfigError."""
-    from ..errors import ConfigError
-
-    try:
-        return os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, stat.S_IRUSR | stat.S_IWUSR)
-    except OSError as error:
-        raise ConfigError(f"{out} cannot be written ({error.strerror}): name another file") from None
 
 
 def _write_parquet(out: Path, table: "Table", found: "Iterator[Row]") -> None:
@@ -97,7 +88,7 @@ def _write_parquet(out: Path, table: "Table", found: "Iterator[Row]") -> None:
         raise ConfigError("--parquet needs pyarrow, which is not installed: pip install 'callmood[parquet]'") from None
     types = {str: arrow.string(), int: arrow.int64(), float: arrow.float64(), bool: arrow.bool_()}
     schema = arrow.schema([(name, types[kind]) for name, kind in table.columns.items()])
-    with os.fdopen(_opened(out), "wb") as file, files.ParquetWriter(file, schema) as writer:
+    with os.fdopen(opened(out), "wb") as file, files.ParquetWriter(file, schema) as writer:
         while batch := list(islice(found, ROWS_AT_ONCE)):
             columns = list(zip(*batch, strict=True))
             writer.write_table(arrow.table([list(column) for column in columns], schema=schema))

@@ -41,12 +41,13 @@ def calls(
     from rich.table import Column, Table
 
     from ..ledger.reading import open_ledger
+    from .visible import visible
 
     with open_ledger(folder()) as reader:
         rows = list(islice(reader.calls(), limit))
     if as_json:
         for row in rows:
-            typer.echo(row.entry.decode())
+            typer.echo(visible(row.entry.decode()))
         return
     names = ("call", "started", "outcome", "caller", "mood")
     columns = [Column(name, no_wrap=True, overflow="fold") for name in names]
@@ -96,11 +97,12 @@ def _print(lines: list[bytes], *, as_json: bool, with_call: bool = False) -> Non
     from rich.console import Console
 
     from .printing import print_event
+    from .visible import visible
 
     console = Console()
     for line in lines:
         if as_json:
-            typer.echo(line.decode())
+            typer.echo(visible(line.decode()))
         else:
             event: dict[str, Any] = msgspec.json.decode(line)
             print_event(console, event, with_call=with_call)

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from ..reporting.words import many
+
 
 def purge(
     older_than: Annotated[str, typer.Option(metavar="AGE", help="Calls that began longer ago: 30d, 12h, a date.")] = "",
@@ -30,19 +32,16 @@ def purge(
         if ledger is None or found is None or not found.calls:
             typer.echo("0 calls forgotten" + left(0 if found is None else found.live))
             return
+        calls = many(len(found.calls), "call")
         if not yes:
             if not sys.stdin.isatty():
-                raise ConfigError(f"{many(len(found.calls))} would be forgotten, and nobody can be asked: add --yes")
-            typer.confirm(f"Forget {many(len(found.calls))} for good?", abort=True)
+                raise ConfigError(f"{calls} would be forgotten, and nobody can be asked: add --yes")
+            typer.confirm(f"Forget {calls} for good?", abort=True)
         gone = ledger.forget(found)
-    typer.echo(f"{many(len(found.calls))} forgotten" + left(found.live))
+    typer.echo(f"{calls} forgotten" + left(found.live))
     if not gone:
         raise CallmoodError("traces are left in ledger.db-wal while another process reads it: run this again later")
 
 
-def many(calls: int) -> str:
-    return f"{calls} call{'' if calls == 1 else 's'}"
-
-
 def left(live: int) -> str:
-    return f"; {many(live)} without an end left alone: the service is running" if live else ""
+    return f"; {many(live, 'call')} without an end left alone: the service is running" if live else ""

@@ -28,35 +28,34 @@ def replay(
     from ..errors import ConfigError
     from ..ledger.reading import open_ledger
     from ..rulefile import read
+    from .ledger import folder
 
     if every == bool(call):
         raise ConfigError("name a call, or --all: callmood calls lists those there are")
     if since and not every:
         raise ConfigError("--since goes with --all: leave it out, or the call")
-    settings = load()
-    text = None if rules is None else read(rules, act_at=settings.act_at).text
-    with open_ledger(Path(settings.data).expanduser()) as ledger:
+    text = None if rules is None else read(rules, act_at=load().act_at).text
+    with open_ledger(folder()) as ledger:
         same = _all(ledger, text, since, as_json=as_json) if every else _one(ledger, call, text, as_json=as_json)
     raise typer.Exit(0 if same else 1)
 
 
 def _one(ledger: "Reader", call: str, rules: str | None, *, as_json: bool) -> bool:
     """Whether nothing differs."""
-    from ..errors import CallmoodError, ConfigError
+    from ..errors import CallmoodError
     from ..whatif import try_call
+    from .ledger import one_call
     from .replayed import lines_of, object_of
+    from .visible import visible
 
-    found = ledger.find(call)
-    if len(found) > 1:
-        raise ConfigError(f"{len(found)} calls end in {call}: name more of it ({', '.join(sorted(found)[:5])})")
-    row = ledger.call(found.pop()) if found else None
+    row = ledger.call(one_call(ledger, call))
     if row is None:
-        raise CallmoodError(f"the ledger has no call {call}: callmood calls lists those it has")
+        raise CallmoodError(f"call {call} has just been forgotten: callmood calls lists those there are")
     started = perf_counter()
     tried = try_call(ledger, row, rules)
     took_s = perf_counter() - started
     for line in [object_of(tried, took_s)] if as_json else lines_of(tried, others=rules is not None):
-        typer.echo(line)
+        typer.echo(visible(line))
     return tried.as_it_was
 
 
@@ -65,11 +64,12 @@ def _all(ledger: "Reader", rules: str | None, since: str, *, as_json: bool) -> b
     from ..whatif import Table, try_call
     from .moments import moment
     from .replayed import lines_of_table, object_of_table
+    from .visible import visible
 
     table, started = Table(), perf_counter()
     for row in ledger.calls(moment(since, "--since") if since else None):
         table.add(try_call(ledger, row, rules))
     took_s = perf_counter() - started
     for line in [object_of_table(table, took_s)] if as_json else lines_of_table(table, SHOWN):
-        typer.echo(line)
+        typer.echo(visible(line))
     return not table.otherwise and not table.incomplete

@@ -7,6 +7,7 @@ import msgspec
 
 from ..core.replay import Difference, Replay
 from ..core.steps import Made
+from ..reporting.words import many
 from ..whatif import COUNTED, Table, Tried, counted
 
 
@@ -21,7 +22,7 @@ def lines_of(tried: Tried, *, others: bool) -> Iterator[str]:
     before, now = counted(replay.recorded)["decisions"], counted(replay.replayed)["decisions"]
     yield (
         f"{tried.call_sid} by {whose}: {replay.lasted_s:.1f} s, {replay.readings} readings, "
-        f"{before} decision{'' if before == 1 else 's'}, now {now}"
+        f"{many(before, 'decision')}, now {now}"
     )
     for each in replay.differences:
         yield from _difference(each)
@@ -36,7 +37,7 @@ def lines_of(tried: Tried, *, others: bool) -> Iterator[str]:
 
 def lines_of_table(table: Table, shown: int) -> Iterator[str]:
     """Many calls."""
-    counts = f"{table.calls} call{'' if table.calls == 1 else 's'}, {len(table.otherwise)} decided otherwise"
+    counts = f"{many(table.calls, 'call')}, {len(table.otherwise)} decided otherwise"
     yield f"{counts}, {len(table.incomplete)} incomplete (and left out)"
     yield f"{'':12}{'before':>8}{'after':>8}"
     for name in COUNTED:

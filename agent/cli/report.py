@@ -1,6 +1,5 @@
 """callmood report: one call, on one page."""
 
-import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,21 +16,16 @@ def report(
     out: Annotated[Path | None, typer.Option(help="Where to write it; else CALL.html in this folder.")] = None,
 ) -> None:
     """Write one self-contained HTML page about a call in the ledger."""
-    from ..errors import CallmoodError, ConfigError
     from ..ledger.reading import open_ledger
     from ..reporting.page import page
-    from .ledger import folder
+    from .ledger import folder, one_call
+    from .private import write
 
     with open_ledger(folder()) as ledger:
-        found = ledger.find(call)
-        if not found:
-            raise CallmoodError(f"the ledger has no call {call}: callmood calls lists those it has")
-        if len(found) > 1:
-            raise ConfigError(f"{len(found)} calls end in {call}: name more of it ({', '.join(sorted(found)[:5])})")
-        call_sid = found.pop()
+        call_sid = one_call(ledger, call)
         text = page(findings(ledger, call_sid))
     path = out or Path(re.sub(r"[^\w.-]", "_", call_sid) + ".html")
-    save(path, text)
+    write(path, text)
     typer.echo(path)
 
 
@@ -58,14 +52,3 @@ def findings(ledger: "Reader", call_sid: str) -> "Findings":
         )
     bar = known.bar or Bar(settings.gate, settings.act_at)
     return study(decoded(ledger.timeline(call_sid)), about, bar, known.whys)
-
-
-def save(path: Path, text: str) -> None:
-    """Write a page for its owner's eyes: how callers felt is nobody else's to read. Raises CallmoodError."""
-    from ..errors import CallmoodError
-
-    try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        raise CallmoodError(f"the report cannot be written to {path} ({error.strerror}): name another file") from None

@@ -1,10 +1,12 @@
 """A call as `GET /calls` lists it: opened with its beginning, and completed by the last line of its timeline."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
+
+from ..core.instants import instant
 
 STARTED, ENDED = b'"event":"call.started"', b'"event":"call.ended"'
 
@@ -73,8 +75,3 @@ def beginning(event: Mapping[str, Any]) -> str:
     """The moment from which this event's `t` counts, as in `startedAt`; empty where it does not say."""
     at = event.get("at")
     return instant(datetime.fromisoformat(at) - timedelta(milliseconds=event.get("t", 0))) if at else ""
-
-
-def instant(moment: datetime) -> str:
-    """ISO 8601, UTC, milliseconds: the form in which moments are kept, and sort."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

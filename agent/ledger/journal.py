@@ -25,8 +25,21 @@ AT_ONCE = 100
 PAGE = bytes(4096)
 """More than SQLite keeps of a row together with others."""
 
-compress, decompress = partial(zlib.compress, level=1), zlib.decompress
+CALL_AT_MOST = 128 << 20
+"""Bytes of one call in segments, some hundred thousand lines: a file that was made for it would unpack to anything."""
+
+compress = partial(zlib.compress, level=1)
 """A segment's lines resemble each other."""
+
+
+def decompress(data: memoryview) -> bytes:
+    """Raises zlib.error, also for what is more than one call may hold."""
+    unpacker = zlib.decompressobj()
+    unpacked = unpacker.decompress(data, CALL_AT_MOST + 1)
+    if len(unpacked) > CALL_AT_MOST or not unpacker.eof:
+        raise zlib.error("too much, or not all of it")
+    return unpacked
+
 
 Record = tuple[int, str | None, bytes]
 """Place in the call, name of the event (None: a step of what decided), and the line or step itself."""
@@ -58,7 +71,12 @@ def after(db: sqlite3.Connection, number: int = 0) -> Iterator[tuple[int, Write]
 def of_call(db: sqlite3.Connection, call: int) -> list[Record]:
     """Everything of one call, in order."""
     segments = db.execute("SELECT data FROM segments WHERE call = ?", (call,))
-    found = [record for (data,) in segments for record in _of_segment(data)]
+    found: list[Record] = []
+    room = CALL_AT_MOST
+    for (data,) in segments:
+        records, size = _of_segment(data, room)
+        found += records
+        room -= size
     for (data,) in db.execute("SELECT data FROM journal"):
         if (mine := _rows(data).get(call)) is not None:
             found += _records.decode(mine)
@@ -115,11 +133,13 @@ def _keep(db: sqlite3.Connection, call: int, records: list[Record]) -> None:
 # What a broken disk has changed is passed over: the rest of the call can still be read.
 
 
-def _of_segment(data: bytes) -> list[Record]:
+def _of_segment(data: bytes, room: int) -> tuple[list[Record], int]:
+    """A segment's records and how many bytes they were; none where these would not fit into `room`."""
     try:
-        return _records.decode(decompress(memoryview(data)[len(PAGE) :]))
+        unpacked = decompress(memoryview(data)[len(PAGE) :])
+        return (_records.decode(unpacked), len(unpacked)) if len(unpacked) <= room else ([], 0)
     except (zlib.error, msgspec.MsgspecError):
-        return []
+        return [], 0
 
 
 def _rows(data: bytes) -> dict[int, msgspec.Raw]:

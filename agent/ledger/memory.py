@@ -9,7 +9,8 @@ from itertools import islice
 import msgspec
 
 from ..core.destination import masked
-from .entries import Entry, instant, is_milestone, noted, opened
+from ..core.instants import instant
+from .entries import Entry, is_milestone, noted, opened
 
 CALLS_KEPT = 1000
 
@@ -21,7 +22,6 @@ class Kept:
     caller: str = ""
     """As it was given: memory is no disk."""
     model: str = ""
-    settings: str = ""
     lines: list[bytes] = field(default_factory=list)
     steps: list[bytes] = field(default_factory=list)
     entry: Entry = field(default_factory=dict)
@@ -39,11 +39,11 @@ class MemoryLedger:
         self.texts: dict[str, tuple[str, str]] = {}
         """By hash: kind and text."""
 
-    def begin(self, call_sid: str, *, caller: str, model: str = "", settings: str = "") -> None:
+    def begin(self, call_sid: str, *, caller: str, model: str = "") -> None:
         self.kept.pop(call_sid, None)
         self._of(call_sid).caller = caller
         self.kept[call_sid].entry["caller"] = masked(caller)
-        self.kept[call_sid].model, self.kept[call_sid].settings = model, settings
+        self.kept[call_sid].model = model
 
     def append(self, call_sid: str, line: bytes) -> None:
         kept = self._of(call_sid)

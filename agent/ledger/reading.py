@@ -39,8 +39,6 @@ class CallRow:
     """Masked, the last two digits."""
     model: str
     """Who judged."""
-    settings: str
-    """What it was decided with: the hash of a text."""
     complete: bool
     """Nothing of its timeline and steps is missing."""
     entry: bytes

@@ -9,9 +9,9 @@ copies of ids may be left from when SQLite moved rows.
 import sqlite3
 from datetime import UTC, datetime, timedelta
 
+from ..core.instants import instant
 from . import journal
 from .database import transaction
-from .entries import instant
 
 CALLS_AT_ONCE = 20
 READINGS = frozenset({"audio.chunk", "audio.gap", None})
@@ -29,9 +29,9 @@ def _forget(db: sqlite3.Connection, calls: list[int]) -> None:
     db.executemany("DELETE FROM calls WHERE id = ?", [(call,) for call in calls])
 
 
-def days_ago(days: float, *, now: datetime | None = None) -> str:
+def days_ago(days: float) -> str:
     """The instant so many days before now, as the ledger keeps instants."""
-    return instant((now or datetime.now(UTC)) - timedelta(days=days))
+    return instant(datetime.now(UTC) - timedelta(days=days))
 
 
 def sweep(db: sqlite3.Connection, *, calls_before: str, readings_before: str) -> bool:

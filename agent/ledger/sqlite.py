@@ -18,8 +18,8 @@ from typing import TypeVar
 import structlog
 import trio
 
+from ..core.instants import instant
 from ..errors import LedgerUnavailable
-from .entries import instant
 from .folder import claimed, make_folder, usable
 from .reading import Reader, open_ledger
 from .store import Store
@@ -69,8 +69,8 @@ class SqliteLedger:
 
     # --- giving, which never waits ---
 
-    def begin(self, call_sid: str, *, caller: str, model: str = "", settings: str = "") -> None:
-        self._give((Kind.BEGIN, call_sid, Beginning(caller, instant(datetime.now(UTC)), model, settings)))
+    def begin(self, call_sid: str, *, caller: str, model: str = "") -> None:
+        self._give((Kind.BEGIN, call_sid, Beginning(caller, instant(datetime.now(UTC)), model)))
 
     def append(self, call_sid: str, line: bytes) -> None:
         self._give((Kind.LINE, call_sid, line))
@@ -117,13 +117,16 @@ class SqliteLedger:
                     await self._wanted.wait()
                 self._wanted = trio.Event()
                 await self._write_waiting()
-                if self._fault is None:
+                if not self._waiting:
                     await self._keep_order()
         finally:
             with trio.move_on_after(LAST_WRITE_S) as last:
                 last.shield = True
                 await self._write_waiting()
-                await self._in_thread(self._store.close)
+                try:
+                    await self._in_thread(self._store.close)
+                except (OSError, sqlite3.Error) as fault:
+                    self._note_fault(fault)
             self._closed = True
             self._progress.set()
 

@@ -54,8 +54,10 @@ class Store:
 
     def close(self) -> None:
         """The last that is done with it."""
-        self.rewrite()
-        self._db.close()
+        try:
+            self.rewrite()
+        finally:
+            self._db.close()
 
     # --- writing ---
 
@@ -92,12 +94,9 @@ class Store:
 
     def _begin(self, sid: str, call: Beginning) -> None:
         entry = opened(sid, call.began_at, masked(call.caller))
-        query = (
-            "INSERT INTO calls (call_sid, began_at, caller_hmac, caller, model, settings, entry) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?)"
-        )
+        query = "INSERT INTO calls (call_sid, began_at, caller_hmac, caller, model, entry) VALUES (?, ?, ?, ?, ?, ?)"
         hashed, shown = caller_hash(self._key, call.caller), entry["caller"]
-        values = (sid, call.began_at, hashed, shown, call.model, call.settings, msgspec.json.encode(entry))
+        values = (sid, call.began_at, hashed, shown, call.model, msgspec.json.encode(entry))
         row = self._db.execute(query, values).lastrowid
         self._open[sid] = OpenCall(row or 0, 0, entry)
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
+from ..core.emotion import LABELS
 from .reading import CallRow, Reader
 
-LABELS = ("neutral", "happy", "sad", "fearful", "angry", "frustrated")
 DECISIONS = (
     *("context.updated", "context.failed", "tts.cancelled", "notice.played", "consent.withdrawn", "decision.wrong"),
     *("escalation.started", "escalation.done", "escalation.failed", "transfer.dismissed"),
@@ -35,7 +35,7 @@ def rows(table: Table, reader: Reader, since: str | None) -> Iterator[Row]:
 CALLS = {
     **dict.fromkeys(("callSid", "vapiCallId", "startedAt", "endedAt", "state", "outcome", "attach", "caller"), str),
     **{"mood": str, "moodScore": float, "moodTrend": str, "bufferSize": int},
-    **{"model": str, "settings": str, "complete": bool},
+    **{"model": str, "complete": bool},
 }
 
 
@@ -43,7 +43,7 @@ def _calls(reader: Reader, call: CallRow) -> Iterator[Row]:
     entry: dict[str, Any] = msgspec.json.decode(call.entry)
     mood = entry.pop("mood") or {}
     found = entry | {"mood": mood.get("label"), "moodScore": mood.get("score"), "moodTrend": mood.get("trend")}
-    found |= {"model": call.model, "settings": call.settings, "complete": call.complete}
+    found |= {"model": call.model, "complete": call.complete}
     yield _row(CALLS, found)
 
 

@@ -32,7 +32,6 @@ class Beginning:
     caller: str
     began_at: str
     model: str
-    settings: str
 
 
 Item = tuple[Kind, str, bytes | Beginning | tuple[str, str]]

@@ -32,8 +32,8 @@ import msgspec
 import numpy as np
 import trio
 
+from agent.core.instants import instant
 from agent.http import client, httpx
-from agent.ledger.entries import instant
 from agent.ledger.sqlite import open_sqlite
 from agent.ledger.store import Store
 from agent.ledger.waiting import Beginning, Item, Kind

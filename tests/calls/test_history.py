@@ -61,6 +61,12 @@ async def test_live_calls_and_past_ones_are_one_list_the_newest_first(autojump_c
         assert await sids(history, 2) == ["CA7", "CA2"]
 
 
+async def test_the_ledger_is_told_who_judges_a_call(autojump_clock: MockClock) -> None:
+    async with open_stage() as stage:
+        stage.ring("CA1")
+        assert stage.ledger.kept["CA1"].model == stage.engine.name != ""
+
+
 async def test_every_call_is_on_one_page_only_also_of_those_that_began_at_the_same_instant(
     autojump_clock: MockClock,
 ) -> None:

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from agent.ledger.store import Store
+from agent.ledger.waiting import Beginning, Kind
+
 if TYPE_CHECKING:
     from conftest import Done, Run
 
@@ -257,15 +260,17 @@ def test_calls_in_an_empty_folder_is_an_empty_list(run: Run, tmp_path: Path) -> 
 def test_a_call_is_one_line_of_a_terminal_of_eighty_columns(run: Run, tmp_path: Path) -> None:
     sid, at = "CA" + "0d" * 16, "2026-01-31T12:00:00.000Z"
     mood = {"label": "frustrated", "score": 0.85, "trend": "rising"}
-    ledger = tmp_path / "callmood-data"
-    ledger.mkdir()
+    folder = tmp_path / "callmood-data"
+    folder.mkdir()
     common = {"t": 0, "at": at, "callSid": sid}
     events = (
         {**common, "event": "call.started", "attach": "tap", "vapiCallId": None, "caller": "***42"},
         {**common, "event": "call.ended", "outcome": "crashed", "durationMs": 1, "summary": {"mood": mood}},
     )
-    lines = [json.dumps(event, separators=(",", ":")) for event in events]
-    (ledger / "timeline.jsonl").write_text("\n".join([*lines, ""]))
+    store = Store(folder)
+    store.write([(Kind.BEGIN, sid, Beginning("+15550100042", at, ""))])
+    store.write([(Kind.LINE, sid, json.dumps(event, separators=(",", ":")).encode()) for event in events])
+    store.close()
     done = run("calls", COLUMNS="80")
     [_, line] = [line for line in done.out.splitlines() if line.strip()]
     assert line.split() == [sid, "01-31", "12:00:00", "crashed", "***42", "frustrated", "0.85"]

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from agent.core.instants import instant
 from agent.ledger import journal
 from agent.ledger.database import connect
-from agent.ledger.entries import instant
 from agent.ledger.folder import claimed
 from agent.ledger.keys import KEY
 from agent.ledger.reading import open_ledger
@@ -41,7 +41,7 @@ def items(sid: str, *, over: bool = True) -> Iterator[Item]:
         entry = {"t": 0, "at": ago(DAYS[sid]), "callSid": sid, "event": event, **fields}
         return Kind.LINE, sid, json.dumps(entry, separators=(",", ":")).encode()
 
-    yield Kind.BEGIN, sid, Beginning(CALLERS[sid], ago(DAYS[sid]), "local 1", "5e")
+    yield Kind.BEGIN, sid, Beginning(CALLERS[sid], ago(DAYS[sid]), "local 1")
     yield line("call.started", attach="bridge", vapiCallId=None, caller="***" + CALLERS[sid][-2:])
     sound = {"startMs": 0, "endMs": 1000, "source": "local"}
     yield line("audio.chunk", emotion={"label": "angry", "score": 0.9}, scores={"angry": 0.7, "neutral": 0.3}, **sound)
@@ -174,7 +174,7 @@ def test_calls_are_exported_newest_first_with_what_the_list_says(run_here: Run, 
     first = rows[0]
     assert (first["caller"], first["outcome"], first["attach"]) == ("***77", "hangup", "bridge")
     assert (first["mood"], first["moodScore"], first["bufferSize"], first["complete"]) == ("sad", "0.8", "2", "true")
-    assert (first["model"], first["settings"], first["vapiCallId"]) == ("local 1", "5e", "")
+    assert (first["model"], first["vapiCallId"]) == ("local 1", "")
     assert "5550100" not in done.out
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,7 @@ from agent.calls.directory import open_directory
 from agent.calls.policy import policy
 from agent.core import steps
 from agent.core.emotion import Emotion, Outcome
+from agent.core.record import read
 from agent.core.rulebook import parse
 from agent.ledger.memory import MemoryLedger
 from agent.ledger.sqlite import open_sqlite
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 SID = "CA00000000000000000000000000000001"
 CUT = '[[rule]]\nname = "cut"\nemotions = ["angry"]\ndo = ["interrupt"]\n'
+RATHER_ANGRY = steps.Reading(("angry", 0.7), "local", 0, 1500, 1.5, (), None, None, None, None, None, None)
 LATER = CUT.replace("do =", "for_s = 3\ndo =")
 
 
@@ -147,6 +150,14 @@ def test_a_record_that_is_not_whole_says_why(run_here: Run, tmp_path: Path, kept
     assert (done.code, done.err) == (1, "")
     assert done.out.startswith(f"incomplete: call {SID} ")
     assert why in done.out.splitlines()[0]
+
+
+@pytest.mark.parametrize("at", [math.nan, math.inf])
+def test_a_step_outside_time_is_one_that_cannot_be_read(at: float) -> None:
+    first, *others = lived().steps_of(SID)
+    record = read([first, steps.encode(steps.Took(1, at, RATHER_ANGRY)), *others])
+    assert record.flaw == "has a step that cannot be read after 1 others"
+    assert all(math.isfinite(step.at) for step in record.steps)
 
 
 def test_readings_that_were_forgotten_after_their_days_are_said_to_be(run_here: Run, tmp_path: Path) -> None:

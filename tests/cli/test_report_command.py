@@ -105,7 +105,7 @@ async def test_an_id_that_names_no_call_or_several_is_one_sentence(run_here: Run
 async def test_a_page_that_cannot_be_written_is_one_sentence(run_here: Run, tmp_path: Path) -> None:
     await keep_a_call(tmp_path / "callmood-data")
     done = run_here("report", SID, "--out", "nowhere/page.html")
-    assert done.code == 1
+    assert done.code == 2
     assert "nowhere/page.html" in done.sentence
 
 

@@ -10,9 +10,9 @@ import pytest
 import trio
 from keeping import CALLER, append, ended, line, on_disk, opened, whole_call
 
+from agent.core.instants import instant
 from agent.ledger import journal, retention, sqlite, store
 from agent.ledger.database import connect
-from agent.ledger.entries import instant
 from agent.ledger.reading import open_ledger
 from agent.ledger.sqlite import SqliteLedger
 from agent.ledger.store import Store
@@ -90,7 +90,7 @@ def test_no_copy_is_left_behind_however_the_lines_of_calls_were_mixed(tmp_path: 
     chance = random.Random(seed)
     kept = Store(tmp_path)
     calls = [f"CA{n:03d}marked" for n in range(60)]
-    kept.write([(Kind.BEGIN, call, Beginning(CALLER, days_ago(1), "", "")) for call in calls])
+    kept.write([(Kind.BEGIN, call, Beginning(CALLER, days_ago(1), "")) for call in calls])
     for _ in range(20):  # little at a time: rows as small as they can be, and many to a page if they were let
         mixed = []
         for call in chance.sample(calls, 40):
@@ -112,7 +112,7 @@ def test_no_copy_is_left_behind_however_the_lines_of_calls_were_mixed(tmp_path: 
 
 def test_what_one_process_forgets_another_does_not_bring_back(tmp_path: Path) -> None:
     kept = Store(tmp_path)
-    kept.write([(Kind.BEGIN, "CA1", Beginning(CALLER, days_ago(400), "", "")), (Kind.LINE, "CA1", line("CA1"))])
+    kept.write([(Kind.BEGIN, "CA1", Beginning(CALLER, days_ago(400), "")), (Kind.LINE, "CA1", line("CA1"))])
     other = connect(tmp_path)
     retention.forget(other, [1])
     kept.write([(Kind.LINE, "CA1", line("CA1"))])

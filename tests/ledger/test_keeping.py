@@ -98,11 +98,11 @@ async def test_a_text_is_kept_once_by_its_hash(tmp_path: Path) -> None:
         names = {
             ledger.know("rules", "[[rule]]"),
             ledger.know("rules", "[[rule]]"),
-            ledger.know("settings", "gate = 1"),
+            ledger.know("rules", "# none"),
         }
         await ledger.flush()
         with open_ledger(tmp_path) as reader:
-            assert {reader.text(name) for name in names} == {"[[rule]]", "gate = 1"}
+            assert {reader.text(name) for name in names} == {"[[rule]]", "# none"}
             assert reader.text("0" * 64) is None
 
 
@@ -233,7 +233,7 @@ async def test_a_call_that_was_is_listed_with_everything_the_interface_promises(
     began, over = "2026-01-01T10:00:00.250Z", "2026-01-01T10:01:00.000Z"
     mood = {"label": "sad", "score": 0.8, "trend": "rising"}
     async with opened(tmp_path) as ledger:
-        ledger.begin("CA1", caller="+15550100042", model="local 1", settings="5e")
+        ledger.begin("CA1", caller="+15550100042", model="local 1")
         ledger.append("CA1", line("CA1", "call.started", at="2026-01-01T10:00:00.250Z", attach="tap", caller="***42"))
         summary = {"vapiCallId": "v1", "mood": mood, "bufferSize": 4}
         await append(ledger, "CA1", [line("CA1", "call.ended", at=over, outcome="hangup", summary=summary)])
@@ -256,7 +256,7 @@ async def test_a_call_that_was_is_listed_with_everything_the_interface_promises(
             row = reader.call("CA1")
     assert row is not None
     assert (row.began_at, row.ended_at, row.outcome, row.attach) == (began, over, "hangup", "tap")
-    assert (row.caller, row.model, row.settings, row.complete, row.entry) == ("***42", "local 1", "5e", True, entry)
+    assert (row.caller, row.model, row.complete, row.entry) == ("***42", "local 1", True, entry)
 
 
 async def test_a_call_began_when_its_clock_did_however_late_it_was_announced(tmp_path: Path) -> None:
@@ -493,7 +493,7 @@ async def test_the_ledger_in_memory_keeps_what_the_one_on_disk_keeps_for_so_many
     async with opened(tmp_path) as disk:
         for ledger in (memory, disk):
             for call in ("CA1", "CA2", "CA3"):
-                ledger.begin(call, caller="+15550100042", model="m", settings="s")
+                ledger.begin(call, caller="+15550100042", model="m")
                 ledger.append(call, line(call, "call.started", attach="tap", caller="***42"))
                 ledger.keep(call, b"step")
             ledger.append("CA2", ended("CA2"))

@@ -11,7 +11,6 @@ CREATE TABLE calls (
     caller      TEXT NOT NULL DEFAULT '',           -- its last two digits
     entry       BLOB NOT NULL,                      -- as GET /calls lists it, JSON
     model       TEXT NOT NULL DEFAULT '',
-    settings    TEXT NOT NULL DEFAULT '',           -- a hash in texts
     complete    INTEGER NOT NULL DEFAULT 1,         -- 0: lines or steps are missing
     readings    INTEGER NOT NULL DEFAULT 1          -- 0: their time was over
 );
@@ -27,5 +26,5 @@ CREATE TABLE journal (id INTEGER PRIMARY KEY AUTOINCREMENT, data BLOB NOT NULL);
 CREATE TABLE segments (id INTEGER PRIMARY KEY, call INTEGER NOT NULL, data BLOB NOT NULL);
 CREATE INDEX segments_by_call ON segments (call);
 
--- Rules and settings, by SHA-256.
+-- Rules, by SHA-256.
 CREATE TABLE texts (hash TEXT PRIMARY KEY, kind TEXT NOT NULL, text TEXT NOT NULL) WITHOUT ROWID;
