@@ -37,8 +37,8 @@ LOOKS, BETWEEN_LOOKS_S = 5, 0.1
 SETTLES_IN_S = 15.0
 """How long what is left over may take to go: Trio keeps idle worker threads for ten seconds."""
 THREADS = 6
-"""The loop's own, and as many of Trio's workers as may be busy at once: the ledger's three slots, the rules file, a name
-that is looked up. How many of them overlapped lately is chance."""
+"""The loop's own, and as many of Trio's workers as may be busy at once: the ledger's three slots, the rules file, a
+name that is looked up. How many of them overlapped lately is chance."""
 ENDS_IN_S = 15.0
 EXPLAINS_IN_S = 5.0
 POOL = 20
