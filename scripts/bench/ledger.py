@@ -78,7 +78,7 @@ def reading(number: int, t: int) -> bytes:
 
 def whole_call(number: int) -> Iterator[Item]:
     began = instant(BEGAN + timedelta(seconds=number))
-    yield Kind.BEGIN, sid(number), Beginning(f"+1555{number:07d}", began, "local 1", "0" * 64)
+    yield Kind.BEGIN, sid(number), Beginning(f"+1555{number:07d}", began, "local 1")
     yield Kind.LINE, sid(number), line(number, 0, "call.started", attach="bridge", vapiCallId=None, caller="***01")
     for n in range(3):
         yield Kind.LINE, sid(number), reading(number, 300 * n)
