@@ -3,8 +3,12 @@
 import pytest
 from hypothesis import HealthCheck, settings
 
-# Times are never asserted: a busy machine draws slowly, and is no failure.
-settings.register_profile("callmood", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# Times are never asserted: a busy machine draws slowly, and is no failure. The same examples every time, so that a
+# change is judged by what it changed; `--hypothesis-profile=wide` looks for new ones.
+settings.register_profile(
+    "callmood", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True, database=None
+)
+settings.register_profile("wide", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=1000)
 settings.load_profile("callmood")
 
 LONGEST_FIRST = (
