@@ -11,9 +11,9 @@ from .core.audio import SAMPLES_PER_MS, PcmChunk
 from .core.context import ContextUpdate
 from .core.emotion import EmotionReading, Gated, Mood
 from .core.misread import misread, poor
-from .core.rules import Decision, Rules
+from .core.rules import Decision
 from .core.speech import SpeechGate
-from .core.tracking import MoodTracker
+from .core.steps import Setup
 from .core.windowing import Windower
 from .ports import Engine
 from .rulefile import shipped
@@ -37,10 +37,24 @@ class Step:
         return None if self.decision is None else self.decision.update
 
 
-async def read_recording(payload: bytes, engine: Engine, tracker: MoodTracker, act_at: float) -> AsyncIterator[Step]:
-    """The readings of a recording (mu-law, 8 kHz, one channel), in order; one that is misread is a poor line."""
-    roar = misread(payload) is not None
-    gate, windower, rules = SpeechGate(), Windower(), Rules(shipped(act_at))
+class Follower:
+    """What a call would have made of its readings, by the packaged rules; of audio that is misread, a poor line."""
+
+    def __init__(self, payload: bytes, setup: Setup) -> None:
+        self._roar = misread(payload) is not None
+        self._tracker, self._rules = setup.tracker(), setup.rules(shipped(setup.act_at))
+
+    def take(self, reading: EmotionReading) -> Step:
+        """The next reading; it arrives at the end of its window."""
+        reading, now = poor(reading) if self._roar else reading, reading.end_ms / 1000
+        refused = self._tracker.take(reading, now)
+        mood = self._tracker.mood(now)
+        return Step(reading, refused, mood, self._rules.decide(mood, now, assistant_speaking=False))
+
+
+async def read_recording(payload: bytes, engine: Engine, setup: Setup) -> AsyncIterator[Step]:
+    """The readings of a recording (mu-law, 8 kHz, one channel), in order."""
+    gate, windower, follower = SpeechGate(), Windower(), Follower(payload, setup)
     step = CHUNK_MS * SAMPLES_PER_MS
     async with engine.open("recording") as session:
         for start in range(0, len(payload), step):
@@ -50,9 +64,4 @@ async def read_recording(payload: bytes, engine: Engine, tracker: MoodTracker, a
             for window in windower.push(chunk, gate.push(chunk)):
                 reading = await session.read(window) if window.speech_ms else None
                 if reading is not None:
-                    reading = poor(reading) if roar else reading
-                    now = window.end_ms / 1000
-                    refused = tracker.take(reading, now)
-                    mood = tracker.mood(now)
-                    decision = rules.decide(mood, now, assistant_speaking=False)
-                    yield Step(reading, refused, mood, decision)
+                    yield follower.take(reading)

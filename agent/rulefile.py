@@ -25,6 +25,7 @@ Stamp = tuple[int, int, int]
 
 
 @cache
+@cache
 def shipped(act_at: float) -> RuleBook:
     """The packaged rules. Raises ConfigError where the installation lacks them."""
     text = default_text("rules.toml")

@@ -6,13 +6,10 @@ import trio
 
 from .. import __version__
 from ..actors.recording import Recorder
-from ..core.rules import Rules
 from ..core.steps import Setup
-from ..core.tracking import MoodTracker
 from ..ports import Engine, Ledger
 from ..settings import Settings
 from .call import Call
-from .policy import Policy
 
 
 def setup(settings: Settings) -> Setup:
@@ -36,19 +33,9 @@ def setup(settings: Settings) -> Setup:
     )
 
 
-def rules(policy: Policy, settings: Settings) -> Rules:
-    """One call's memory of what was decided."""
-    return setup(settings).rules(policy.book())
-
-
-def tracker(settings: Settings) -> MoodTracker:
-    """The mood of one call."""
-    return setup(settings).tracker()
-
-
-def recorder(call: Call, ledger: Ledger, engine: Engine, settings: Settings) -> Recorder | None:
+def recorder(call: Call, ledger: Ledger, engine: Engine, setup: Setup) -> Recorder | None:
     """What keeps this call's steps; None where the profile judges nobody's feelings, and nothing is decided."""
-    if settings.profile != "acoustic":
+    if call.profile != "acoustic":
         return None
     recorder = Recorder(partial(ledger.keep, call.call_sid), partial(ledger.know, "rules"))
     recorder.began(
@@ -56,7 +43,7 @@ def recorder(call: Call, ledger: Ledger, engine: Engine, settings: Settings) -> 
         made_by=__version__,
         engine=engine.name,
         model=model_of(engine),
-        setup=setup(settings),
+        setup=setup,
     )
     call.consent.on_stop(lambda: recorder.forgotten(call.handed_over, trio.current_time()))
     return recorder

@@ -28,7 +28,7 @@ from ..settings import Settings
 from .call import Call
 from .mailbox import BLOCKS_A_SECOND
 from .policy import Policy
-from .setup import recorder, rules, tracker
+from .setup import recorder, setup
 
 
 async def run_call(
@@ -47,7 +47,8 @@ async def run_call(
     updates_out, updates = open_channel(ContextUpdate, 1, WhenFull.REPLACE, merge=ContextUpdate.replacing)
     transfers_out, transfers = open_channel(TransferOrder, 1, WhenFull.REPLACE)
 
-    mood = tracker(settings)
+    made_of = setup(settings)
+    mood = made_of.tracker()
     line_check = LineCheck(engine.name, call.timeline)
     second = second_opinion(call, second_engine, settings, line_check)
     ear = Ear() if second is None else Ears(second.ear)
@@ -98,7 +99,7 @@ async def run_call(
     if second is not None and second_engine is not None:
         inside.engines[second_engine.name] = second.condition
 
-    recording = recorder(call, ledger, engine, settings)
+    recording = recorder(call, ledger, engine, made_of)
     for forget in (frames_out.discard, decoder.forget, (meter or ear).forget, windows_out.discard, mood.forget):
         call.consent.on_stop(forget)
 
@@ -138,8 +139,9 @@ async def run_call(
                 ),
                 name="receiver",
             )
-            judging = partial(call.consent.unless_stopped, judge)
-            pipeline.start_soon(inside.attend, "analyzer", judging, analyzer.condition)
+            pipeline.start_soon(
+                inside.attend, "analyzer", partial(call.consent.unless_stopped, judge), analyzer.condition
+            )
             pipeline.start_soon(
                 inside.attend,
                 "aggregator",
@@ -149,7 +151,7 @@ async def run_call(
                     updates_out,
                     transfers_out,
                     tracker=mood,
-                    rules=rules(policy, settings),
+                    rules=made_of.rules(policy.book()),
                     call=call,
                     timeline=call.timeline,
                     listening=call.consent.may_listen,

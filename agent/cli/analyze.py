@@ -77,14 +77,14 @@ def _steps(audio: bytes, engine: str, settings: "Settings") -> "AsyncIterator[St
     from dataclasses import replace
 
     from .. import wiring
-    from ..calls.setup import tracker
+    from ..calls.setup import setup
     from ..offline import read_recording
     from .at_hume import read_at_hume
 
     if engine == "hume":
         return read_at_hume(audio, settings)
-    ear = wiring.engine(replace(settings, engine="local"))
-    return read_recording(audio, ear, tracker(settings), settings.act_at)
+    settings = replace(settings, engine="local")
+    return read_recording(audio, wiring.engine(settings), setup(settings))
 
 
 def findings(file: Path, duration_ms: int, steps: "list[Step]", settings: "Settings", engine: str) -> "Findings":

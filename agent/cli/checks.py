@@ -153,14 +153,14 @@ def engine_check(settings: "Settings") -> Iterator[Check]:
     import trio
 
     from .. import wiring
-    from ..core.tracking import MoodTracker
+    from ..calls.setup import setup
     from ..engines import local
     from ..errors import CallmoodError
     from ..offline import read_recording
 
     async def listen() -> int:
-        ear = wiring.engine(replace(settings, engine="local"))
-        return len([step async for step in read_recording(b"\xff" * 8000, ear, MoodTracker(), 0.85)])
+        ours = replace(settings, engine="local")
+        return len([step async for step in read_recording(b"\xff" * 8000, wiring.engine(ours), setup(ours))])
 
     own = settings.local_model
     try:

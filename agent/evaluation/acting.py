@@ -6,16 +6,14 @@ wrong alarm would have been heard.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 
-from ..calls.setup import tracker
+from ..calls.setup import setup
 from ..core.emotion import ANGER, EmotionReading, Gated, Mood
-from ..core.rulebook import RuleBook, parse
+from ..core.rulebook import RuleBook
 from ..core.rules import Budgets, Rules
-from ..packaged import default_text
+from ..rulefile import shipped
 from ..settings import Settings
 
-RULES_FILE = "rules.toml"
 GOES_ON_S = 1.0
 """A call goes on after a recording, in silence: what only waits for its time to be up is still done."""
 _ENDLESS = Budgets(interrupts=1_000_000, notes=1_000_000)
@@ -43,15 +41,9 @@ class Acted:
     """The caller was passed to a human."""
 
 
-@cache
-def shipped(act_at: float) -> RuleBook:
-    """The rules a user starts from."""
-    return parse(default_text(RULES_FILE) or "", act_at=act_at, file=RULES_FILE)
-
-
 def moments(readings: Sequence[EmotionReading], settings: Settings) -> tuple[Moment, ...]:
     """The mood as a call keeps it."""
-    mood_of = tracker(settings)
+    mood_of = setup(settings).tracker()
     return tuple(
         _moment(reading, mood_of.take(reading, reading.end_ms / 1000), mood_of.mood(reading.end_ms / 1000))
         for reading in readings
@@ -60,7 +52,7 @@ def moments(readings: Sequence[EmotionReading], settings: Settings) -> tuple[Mom
 
 def act(readings: Sequence[EmotionReading], settings: Settings, book: RuleBook | None = None) -> Acted:
     """The shipped rules on those moods, or others; asked with every reading, and in between when time alone is up."""
-    mood_of = tracker(settings)
+    mood_of = setup(settings).tracker()
     rules = Rules(book or shipped(settings.act_at), update_every_s=settings.update_every_s, budgets=_ENDLESS)
     moods: list[Moment] = []
     interrupted: list[int] = []

@@ -16,7 +16,7 @@ import structlog
 from ..core.destination import masked
 from . import journal, retention
 from .database import DATABASE, connect, transaction, wiped
-from .entries import Entry, noted, opened
+from .entries import Entry, is_milestone, noted, opened
 from .keys import caller_hash, read_key
 from .waiting import Beginning, Item, Kind
 
@@ -25,7 +25,6 @@ log = structlog.get_logger()
 SETTLE_EVERY_S = 10.0
 REWRITE_EVERY_S = 60.0
 """How soon after calls were forgotten their last traces go."""
-MILESTONES = ("call.started", "call.ended")
 OPEN_CALLS = 4096
 """Calls remembered; any other is looked up in the file."""
 
@@ -89,7 +88,7 @@ class Store:
             call.seq += 1
             event = None if kind is Kind.STEP else _name(what)
             records.setdefault(call.row, []).append((call.seq, event, what))
-            if event in MILESTONES:
+            if event is not None and is_milestone(what):
                 self._note(name, call, what)
 
     def _begin(self, sid: str, call: Beginning) -> None:

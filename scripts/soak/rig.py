@@ -70,10 +70,15 @@ class Held:
     def of_calls(self) -> int:
         return sum(self.objects.get(name, 0) for name in OF_A_CALL)
 
+    @property
+    def threads_later(self) -> int:
+        """As many as there may be at another look."""
+        return max(self.threads, THREADS)
+
     def within(self, other: "Held") -> bool:
         """Nothing countable is more than there."""
         counts = ("files", "sockets", "tasks", "of_calls")
-        return self.threads <= max(other.threads, THREADS) and all(
+        return self.threads <= other.threads_later and all(
             getattr(self, name) <= getattr(other, name) for name in counts
         )
 
@@ -342,7 +347,7 @@ class Verdict:
     def nothing_left(self, before: Held, after: Held, live: int) -> None:
         """Everything that can be counted is back where it was."""
         self.check("live calls", live, "0", live == 0)
-        most = max(before.threads, THREADS)
+        most = before.threads_later
         self.check("threads", f"{before.threads} -> {after.threads}", f"<= {most}", after.threads <= most)
         for label, name in (
             ("descriptors", "files"),

@@ -71,8 +71,9 @@ async def test_every_actor_runs_while_the_call_does_and_has_ended_when_it_has(au
     ids=["stalls", "unavailable", "refused"],
 )
 async def test_an_engine_that_fails_is_seen_as_degraded_and_counted(
-    fault: Fault, how: str, state: str, degraded_later: bool, autojump_clock: MockClock
+    fault: Fault, how: str, state: str, degraded_later: bool, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("agent.actors.supervision.random.random", lambda: 0.0)  # or it may run when we look in
     async with open_stage() as stage:
         call = stage.ring()
         stage.engine.fault = fault
