@@ -1,32 +1,50 @@
-"""The supervisor's page: who is on the line, and how they feel. Plain files, no build step, nothing from elsewhere.
+"""The supervisor's screen: who is on the line and needs somebody. Plain files, no build step, nothing from elsewhere.
 
-In the folder `physical` lies the page for the profiles in which nobody's feelings are judged: no file of it names one.
+The list of calls and the page of one call are two documents over the same small modules. In the folder `physical` lies
+what differs for the profiles in which nobody's feelings are judged: no file that those pages load names one.
 """
 
+from collections.abc import Mapping
+from functools import cache
+from html import escape
 from importlib.resources import files
+from pathlib import PurePosixPath
 
 from quart import Blueprint, Response, abort, redirect, request
 from werkzeug.wrappers import Response as Redirect
 
 from ...calls.call import CALL_SID
+from ...calls.policy import NoTransfers
+from ...core.emotion import ANGER
 from ..access import COOKIE
 from ..house import house
 
 routes = Blueprint("live", __name__)
 
 _TYPES = {
-    "icon.svg": "image/svg+xml",
-    "live.css": "text/css; charset=utf-8",
-    "live.js": "text/javascript; charset=utf-8",
-    "call.js": "text/javascript; charset=utf-8",
-    "parts.js": "text/javascript; charset=utf-8",
-    "physical.css": "text/css; charset=utf-8",
-    "physical.js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
 }
+_VENDORED = {"uplot.js": "vendor/uplot/uPlot.iife.min.js", "uplot.css": "vendor/uplot/uPlot.min.css"}
 _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+
+
+@cache
+def served() -> dict[str, str]:
+    """The files that anybody may have, by the name they are asked for, and where in this folder they lie."""
+    here = files(__name__)
+    own = {entry.name: entry.name for entry in here.iterdir()}
+    physical = {entry.name: f"physical/{entry.name}" for entry in (here / "physical").iterdir()}
+    return {
+        name: path
+        for name, path in {**own, **physical, **_VENDORED}.items()
+        if PurePosixPath(name).suffix in (".svg", ".css", ".js")
+    }
 
 
 @routes.get("/live")
@@ -43,18 +61,38 @@ async def live(call_sid: str | None = None) -> Response | Redirect:
         return reply
     access.require(request.headers, request.cookies)
     folder = "" if house().settings.profile == "acoustic" else "physical/"
-    return page(folder + "index.html", "text/html; charset=utf-8")
+    return page(folder + ("index.html" if call_sid is None else "call.html"), facts())
 
 
 @routes.get("/live/static/<name>")
 async def static(name: str) -> Response:
     """The page's own files. Open: they tell of no call."""
-    if name not in _TYPES:
+    if name not in served():
         abort(404)
-    return page(f"physical/{name}" if name.startswith("physical.") else name, _TYPES[name])
+    return page(served()[name])
 
 
-def page(name: str, content_type: str) -> Response:
-    reply = Response((files(__name__) / name).read_bytes(), content_type=content_type)
+def facts() -> dict[str, str]:
+    """What the page has to know of this service before it has heard of any call."""
+    settings, policy = house().settings, house().directory.policy
+    able = bool(settings.transfer_to) and not isinstance(policy.transfers, NoTransfers)
+    if settings.profile != "acoustic":
+        return {"profile": settings.profile, "transfer": "yes" if able else "no"}
+    acts = [rule.at_least for rule in policy.book().rules if rule.emotions & ANGER]
+    return {"transfer": "yes" if able else "no", "act-at": str(min(acts, default=settings.act_at))}
+
+
+def page(name: str, told: Mapping[str, str] | None = None) -> Response:
+    """One file of this folder; `told` becomes `data-` attributes of its body."""
+    body = _read(name)
+    if told:
+        attributes = "".join(f' data-{key}="{escape(value)}"' for key, value in told.items())
+        body = body.replace(b"<body", b"<body" + attributes.encode(), 1)
+    reply = Response(body, content_type=_TYPES[PurePosixPath(name).suffix])
     reply.headers["Content-Security-Policy"] = _POLICY
     return reply
+
+
+@cache
+def _read(name: str) -> bytes:
+    return (files(__name__) / name).read_bytes()
