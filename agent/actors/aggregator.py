@@ -12,7 +12,7 @@ from math import inf
 import trio
 
 from ..core.context import ContextUpdate
-from ..core.emotion import EmotionReading, Gated
+from ..core.emotion import EmotionReading, Gated, Mood
 from ..core.rulebook import RuleBook
 from ..core.rules import Decision, Rules
 from ..core.tracking import MoodTracker
@@ -53,6 +53,7 @@ async def aggregate(
     deeds = Deeds(updates, transfers, call, timeline, over_budget, recorder)
     with updates, transfers:
         while True:
+            mood: Mood | None = None
             deciding = listening() and not call.handed_over
             with trio.CancelScope(deadline=rules.recheck_at if deciding else inf):
                 try:
@@ -64,8 +65,9 @@ async def aggregate(
                 elif isinstance(incoming, Heard):
                     if consider is not None:
                         incoming = replace(incoming, reading=consider(incoming.reading, trio.current_time()))
+                    now = trio.current_time()
                     if listening():
-                        fold(incoming, tracker, call, timeline, recorder)
+                        mood = fold(incoming, now, tracker, call, timeline, recorder)
                     else:
                         throw_away(incoming, tracker)
                 del incoming  # or the last reading would stay here as long as no other comes
@@ -75,9 +77,11 @@ async def aggregate(
                 continue
             if book is not None:
                 rules.book = book()
-            now = trio.current_time()
+            if mood is None:  # time alone made something due, or an order did
+                now = trio.current_time()
+                mood = tracker.mood(now)
             decision = rules.decide(
-                tracker.mood(now),
+                mood,
                 now,
                 assistant_speaking=call.assistant_speaking,
                 attached=call.assistant_attached,
@@ -86,9 +90,9 @@ async def aggregate(
             if recorder is not None:
                 recorder.asked(call, rules.book, decision, now)
             if decision is not None:
-                deeds.carry_out(decision, now)
+                deeds.carry_out(decision, now, rules.book.rules)
                 decided(decision)
-            del decision
+            del decision, mood
 
 
 def throw_away(heard: Heard, tracker: MoodTracker) -> None:
@@ -98,10 +102,14 @@ def throw_away(heard: Heard, tracker: MoodTracker) -> None:
 
 
 def fold(
-    heard: Heard, tracker: MoodTracker, call: CallState, timeline: Timeline, recorder: Recorder | None = None
-) -> None:
-    """Take one reading in, record it, and tell whoever waits for the verdict."""
-    now = trio.current_time()
+    heard: Heard,
+    now: float,
+    tracker: MoodTracker,
+    call: CallState,
+    timeline: Timeline,
+    recorder: Recorder | None = None,
+) -> Mood:
+    """Take one reading in, record it, and tell whoever waits for the verdict. The mood that it leaves."""
     refused = tracker.take(heard.reading, now)
     if recorder is not None:
         recorder.took(heard.reading, now)
@@ -110,6 +118,7 @@ def fold(
     timeline.record("audio.chunk", **described(heard.reading, refused))
     if heard.answer is not None:
         heard.answer(verdict)
+    return verdict.mood
 
 
 def described(reading: EmotionReading, refused: Gated | None) -> dict[str, object]:

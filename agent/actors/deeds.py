@@ -1,13 +1,14 @@
 """What comes of a decision or an order: something on its way to the assistant, or to a human."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import structlog
 import trio
 
+from ..core.because import OPERATOR, because
 from ..core.context import ContextUpdate
-from ..core.rulebook import SORRY
+from ..core.rulebook import SORRY, Rule
 from ..core.rules import Decision, Rules
 from ..core.tracking import MoodTracker
 from ..ports import Timeline
@@ -37,7 +38,9 @@ class Deeds:
         self._timeline, self._over_budget, self._recorder = timeline, over_budget, recorder
         self._said_unattached = False
 
-    def carry_out(self, decision: Decision, now: float) -> None:
+    def carry_out(self, decision: Decision, now: float, rules: Sequence[Rule] = ()) -> None:
+        """`rules`: those in force, for saying why."""
+        why = because(decision, rules)
         for fired in decision.fired:
             log.info("rules.fired", rule=fired.rule, held_s=round(fired.held_s, 2), did=fired.did)
         for budget in decision.over_budget:
@@ -45,9 +48,9 @@ class Deeds:
         if decision.unheard:
             self._nobody()
         if decision.update is not None:
-            self._updates.offer(replace(decision.update, decided_at=now))
+            self._updates.offer(replace(decision.update, decided_at=now, why=why))
         if decision.transfer is not None and self._call.claim_transfer(decision.transfer):
-            self._transfers.offer(TransferOrder(decision=decision))
+            self._transfers.offer(TransferOrder(decision=decision, why=why))
 
     def obey(self, order: Order, tracker: MoodTracker, rules: Rules) -> None:
         now = trio.current_time()
@@ -55,16 +58,16 @@ class Deeds:
             cut = order.action == "interrupt" and self._call.assistant_attached
             self._recorder.obeyed(order, now, cut=cut)
         if order.action == "transfer":
-            self._transfers.offer(TransferOrder(order.text))
+            self._transfers.offer(TransferOrder(order.text, why=OPERATOR))
             return
         if not self._call.assistant_attached:
             self._nobody()
         mood = replace(tracker.mood(now), heard_at=now)  # its age is counted from the order, not from a reading
         if order.action == "context":
-            self._updates.offer(ContextUpdate(mood, "", words=(order.text,), decided_at=now))
+            self._updates.offer(ContextUpdate(mood, "", words=(order.text,), decided_at=now, why=OPERATOR))
         elif self._call.assistant_attached:
             rules.interrupted(now)
-            self._updates.offer(ContextUpdate(mood, "", say=SORRY, reason="operator", decided_at=now))
+            self._updates.offer(ContextUpdate(mood, "", say=SORRY, reason="operator", decided_at=now, why=OPERATOR))
 
     def _nobody(self) -> None:
         if not self._said_unattached:

@@ -36,6 +36,8 @@ class TransferOrder:
     """E.164 or a SIP address; empty: the one that is set."""
     decision: Decision | None = None
     """What a rule decided, with its evidence. None: an operator asked."""
+    why: str = field(default="", compare=False)
+    """The same in plain words."""
 
 
 Confirm = Callable[[Decision], Awaitable[bool]]
@@ -53,7 +55,7 @@ class Passing(Protocol):
     def listening(self) -> bool:
         """What is believed of the caller may be acted on."""
 
-    def transfer_begins(self, destination: str) -> None: ...
+    def transfer_begins(self, destination: str, why: str) -> None: ...
 
     def transfer_confirmed(self) -> None: ...
 
@@ -124,7 +126,7 @@ class Escalator:
 
     async def _carry_out(self, order: TransferOrder, orders: Inbox[TransferOrder]) -> None:
         destination, failures = self._to(order), 0
-        self._call.transfer_begins(destination)
+        self._call.transfer_begins(destination, order.why)
         while self._call.transfer_under_way:  # else its platform has told meanwhile what became of it
             if not self._may(order):
                 return self._give_up(STOPPED)

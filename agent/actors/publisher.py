@@ -13,6 +13,7 @@ from functools import partial
 import structlog
 import trio
 
+from ..core.because import OPERATOR
 from ..core.context import ContextUpdate
 from ..errors import AssistantRefused, AssistantUnavailable, CallGone
 from ..ports import Assistant, AssistantSession, Timeline
@@ -146,6 +147,7 @@ class Publisher:
                 latencyMs=round(1000 * (sent_at - update.mood.heard_at), 1),
                 via="control",
                 **since_decision(update),
+                **because(update.why),
             )
             return None
         if of_a_mood and not self._may_tell():  # it was broken off: an operator's words are still to be told
@@ -165,7 +167,12 @@ class Publisher:
                 heard_ms = cut.heard_ms
             unheard = {} if cut is None or cut.unheard is None else {"unheardText": cut.unheard}
             self._timeline.record(
-                "tts.cancelled", reason=update.reason, heardMs=heard_ms, **unheard, **since_decision(update)
+                "tts.cancelled",
+                reason=update.reason,
+                heardMs=heard_ms,
+                **unheard,
+                **since_decision(update),
+                **because(OPERATOR if update.reason == "operator" else update.why),
             )
         if patience.cancelled_caught:
             self._failed("interruption: it did not answer in time", will_retry=False)
@@ -183,6 +190,11 @@ def since_decision(update: ContextUpdate) -> dict[str, float]:
         "decisionMs": round(1000 * (update.decided_at - update.mood.heard_at), 1),
         "acceptedMs": round(1000 * (trio.current_time() - update.decided_at), 1),
     }
+
+
+def because(why: str) -> dict[str, str]:
+    """Why it was decided, where that is known."""
+    return {"why": why} if why else {}
 
 
 def as_assistant_error(fault: Exception) -> AssistantUnavailable | AssistantRefused | CallGone:

@@ -25,6 +25,8 @@ class ContextUpdate:
     """Why the assistant is cut off."""
     decided_at: float | None = None
     """Loop time of the decision that it comes of, where that is known."""
+    why: str = field(default="", compare=False)
+    """Why it was decided, in plain words, for whoever looks on."""
 
     @property
     def barge_in(self) -> bool:
@@ -39,7 +41,7 @@ class ContextUpdate:
         """This update in the place of one that was never sent. A pending interruption is not forgotten, nor are an
         operator's words; and where this one says nothing of the mood, what the older one said still holds."""
         words = (*older.words, *self.words)[-WORDS_KEPT:]
-        newer = replace(self, note=self.note or older.note, words=words)
+        newer = replace(self, note=self.note or older.note, words=words, why=self.why or older.why)
         return newer if self.say is not None else replace(newer, say=older.say, reason=older.reason)
 
     def without_interruption(self) -> "ContextUpdate":

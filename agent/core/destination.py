@@ -21,6 +21,15 @@ def is_sip_address(text: str) -> bool:
     return _SIP.fullmatch(text) is not None and _CONTROL.search(text) is None
 
 
+_IN_TEXT = re.compile(r"(?<![\w*])\+?\d[\d ()./-]{5,}\d(?!\w)")
+"""What may be a telephone number, or another that is nobody's to read, in what somebody says."""
+
+
+def masked_in(text: str) -> str:
+    """A text with the long numbers in it hidden, but for their last two digits."""
+    return _IN_TEXT.sub(lambda found: f"***{found[0][-2:]}", text)
+
+
 def masked(number: str) -> str:
     """A telephone number or address with everything but its last two digits hidden."""
     return f"***{number[-2:]}" if number[-2:].isdigit() else "***" if number else ""

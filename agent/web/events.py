@@ -4,15 +4,17 @@ Over all calls an event's id is `epoch-number`, and a watcher who comes back is 
 missed. Over one call the id is the event's place in that call, and everything before is read from the ledger first.
 """
 
+import math
 import re
 from collections.abc import AsyncIterator
-from typing import Any
+from contextlib import suppress
 
-import msgspec
 import trio
 from quart import Blueprint, Response, request
 
-from ..calls.broadcast import Broadcast, Shown
+from ..calls.broadcast import WATCHERS, Shown
+from ..calls.telling import packed
+from ..calls.wall import EVERY_S, Wall
 from ..errors import BadRequest, LedgerUnavailable
 from .house import House, house
 from .listing import LEDGER_S, find, timeline_of
@@ -20,47 +22,59 @@ from .listing import LEDGER_S, find, timeline_of
 routes = Blueprint("events", __name__)
 
 KEEPALIVE_S = 15.0
-SUMMARY_EVERY_S = 1.0
 
 SIGN_OF_LIFE = b": \n\n"
 
 _NUMBER = re.compile(r"\d{1,15}", re.ASCII)
 
-_encode = msgspec.json.Encoder().encode
+GZIP_HEAD = b"\x1f\x8b\x08" + bytes(6) + b"\xff"
+"""RFC 1952, 2.3: deflate, nothing said of name, time and system. Each message behind it is compressed by itself; the
+stream has no end, and so no checksum."""
 
 
 @routes.get("/events")
 async def events() -> Response:
-    """Every event of every call; `?call=` one call from its beginning; `?view=summary` the calls that changed."""
+    """Every event of every call; `?call=` one call from its beginning; `?view=summary` the supervisor's screen, and
+    with both one call with its entry between its events, once a second."""
     rooms = house()
     rooms.access.require(request.headers, request.cookies)
-    if rooms.directory.broadcast.full:
+    if len(rooms.directory.broadcast) + len(rooms.wall) >= WATCHERS:
         raise BadRequest("Too many are watching already.", status=503, code="overloaded")
     view, call_sid = request.args.get("view"), request.args.get("call")
     if view not in (None, "summary"):
         raise BadRequest("view must be summary, or left out.")
     last = request.headers.get("Last-Event-ID", "")
-    if view == "summary":
-        stream = _summaries(rooms)
-    elif call_sid is not None:
+    if view == "summary" and call_sid is None:
+        gzip = request.accept_encodings.quality("gzip") > 0
+        return _endless(_screen(rooms.wall, gzip=gzip), gzip=gzip)
+    if call_sid is not None:
         await find(call_sid)
-        stream = _one_call(rooms, call_sid, last)
+        stream = _one_call(rooms, call_sid, last, entries=view == "summary")
     else:
-        stream = _all_calls(rooms.directory.broadcast, last)
+        if rooms.crew is not None and rooms.crew.events is not None:
+            await rooms.crew.events.begin()
+        stream = _all_calls(rooms, last)
+    return _endless(stream)
+
+
+def _endless(stream: AsyncIterator[bytes], *, gzip: bool = False) -> Response:
     response = Response(stream, content_type="text/event-stream")
     response.headers["X-Accel-Buffering"] = "no"
+    response.headers["Vary"] = "Accept-Encoding"
+    if gzip:
+        response.headers["Content-Encoding"] = "gzip"
     response.timeout = None  # or it would be cut off after a minute
     return response
 
 
-async def _all_calls(broadcast: Broadcast, last: str) -> AsyncIterator[bytes]:
+async def _all_calls(rooms: House, last: str) -> AsyncIterator[bytes]:
+    broadcast = rooms.directory.broadcast
     epoch, _, number = last.partition("-")
     with broadcast.watch() as inbox:
         yield b": watching\n\n"
         missed = broadcast.since(int(number)) if epoch == broadcast.epoch and _NUMBER.fullmatch(number) else []
-        shown_last = 0
-        for shown in missed:
-            shown_last = shown.number
+        shown_last = missed[-1].number if missed else 0
+        for shown in await _not_forgotten(rooms, missed):
             yield _event(f"{broadcast.epoch}-{shown.number}", shown.line)
         while True:
             shown_now = await _next(inbox)
@@ -70,7 +84,19 @@ async def _all_calls(broadcast: Broadcast, last: str) -> AsyncIterator[bytes]:
                 yield _event(f"{broadcast.epoch}-{shown_now.number}", shown_now.line)
 
 
-async def _one_call(rooms: House, call_sid: str, last: str) -> AsyncIterator[bytes]:
+async def _not_forgotten(rooms: House, missed: list[Shown]) -> list[Shown]:
+    """Of these events those whose calls are not forgotten: `callmood purge` is another process, and only the ledger
+    knows of it. While it cannot say, calls that are over are shown to nobody."""
+    over = {shown.call_sid for shown in missed if rooms.directory.find(shown.call_sid) is None}
+    known: set[str] = set()
+    if over and rooms.crew is not None:
+        await rooms.crew.peers.live()  # what the others had to write of their calls is in the ledger then
+    with suppress(LedgerUnavailable), trio.move_on_after(LEDGER_S):
+        known = await rooms.ledger.known(over) if over else known
+    return [shown for shown in missed if shown.call_sid in known or shown.call_sid not in over]
+
+
+async def _one_call(rooms: House, call_sid: str, last: str, *, entries: bool = False) -> AsyncIterator[bytes]:
     seen = int(last) if _NUMBER.fullmatch(last) else 0
     with rooms.directory.broadcast.watch(call_sid) as inbox:
         yield b": watching\n\n"
@@ -78,47 +104,33 @@ async def _one_call(rooms: House, call_sid: str, last: str) -> AsyncIterator[byt
         for place, line in enumerate(past, 1):
             if place > seen:
                 yield _event(str(place), line)
-        seen = max(seen, len(past))
+        seen, due = max(seen, len(past)), trio.current_time() if entries else math.inf
         while True:
-            shown = await _next(inbox)
+            if trio.current_time() >= due:
+                due = trio.current_time() + EVERY_S
+                yield b"event: entry\ndata: " + rooms.wall.entry(call_sid) + b"\n\n"
+            shown = await _next(inbox, due)
             if shown is None:
                 yield SIGN_OF_LIFE
-            elif shown.ordinal > seen:
-                yield _event(str(shown.ordinal), shown.line)
+            elif shown.ordinal > seen or not shown.ordinal:
+                yield _event(str(shown.ordinal or ""), shown.line)
 
 
-async def _summaries(rooms: House) -> AsyncIterator[bytes]:
-    with rooms.directory.broadcast.changes() as changed:
-        changed |= {call.call_sid for call in rooms.directory}
-        quiet_s = KEEPALIVE_S  # the first one is sent at once, with whatever there is
+async def _screen(wall: Wall, *, gzip: bool) -> AsyncIterator[bytes]:
+    """All live calls at first, then what has changed, as one message a second. What is not sent in time is not sent."""
+    with wall.watch(takes_packed=gzip) as viewer:
+        yield GZIP_HEAD + packed(SIGN_OF_LIFE) if gzip else SIGN_OF_LIFE
         while True:
-            if changed or quiet_s >= KEEPALIVE_S:
-                wanted = sorted(changed)
-                changed.clear()
-                entries = [await _entry(rooms, sid, changed) for sid in wanted]
-                quiet_s = 0.0
-                yield b"data: " + _encode({"calls": [entry for entry in entries if entry is not None]}) + b"\n\n"
-            await trio.sleep(SUMMARY_EVERY_S)
-            quiet_s += SUMMARY_EVERY_S
+            yield await viewer.next()
 
 
-async def _entry(rooms: House, call_sid: str, changed: set[str]) -> dict[str, Any] | None:
-    """A call's entry; while the ledger cannot say, it is asked for again with what changes next."""
-    try:
-        with trio.move_on_after(LEDGER_S):
-            return await rooms.history.find(call_sid)
-    except LedgerUnavailable:
-        pass
-    changed.add(call_sid)
-    return None
-
-
-async def _next(inbox: "trio.MemoryReceiveChannel[Shown]") -> Shown | None:
-    """The next event; None when a sign of life is due. No scope is left open across a yield."""
-    with trio.move_on_after(KEEPALIVE_S):
+async def _next(inbox: "trio.MemoryReceiveChannel[Shown]", due: float = math.inf) -> Shown | None:
+    """The next event; None when a sign of life is due, or something else. No scope is left open across a yield."""
+    with trio.move_on_at(min(due, trio.current_time() + KEEPALIVE_S)):
         return await inbox.receive()
     return None
 
 
 def _event(number: str, line: bytes) -> bytes:
-    return b"id: " + number.encode() + b"\ndata: " + line + b"\n\n"
+    """One without a number leaves the watcher's last one as it is."""
+    return (b"id: " + number.encode() + b"\n" if number else b"") + b"data: " + line + b"\n\n"

@@ -19,6 +19,7 @@ from werkzeug.exceptions import HTTPException
 from ..assistants.llm import Answer, Pieces
 from ..assistants.llm_request import ChatRequest, read_request
 from ..calls.call import Call
+from ..core.because import MODEL_ASKED
 from ..core.emotion import Mood
 from ..core.rules import note_for
 from ..core.sameness import same
@@ -131,6 +132,7 @@ def note_told(call: Call, mood: Mood | None, answer: Answer, sent_at: float) -> 
             bargeInDetected=False,
             latencyMs=round(1000 * (sent_at - mood.heard_at), 1),
             via="llm",
+            why=MODEL_ASKED,
         )
 
 

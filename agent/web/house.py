@@ -1,6 +1,7 @@
 """What the routes may reach, in one place."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import trio
 from quart import Quart, current_app
@@ -11,12 +12,16 @@ from ..assistants.vapi_auth import WebhookAuth
 from ..attach.mode import AttachMode
 from ..calls.directory import CallDirectory
 from ..calls.history import History
+from ..calls.wall import Wall
 from ..ports import Ledger
 from ..settings import Settings
 from ..telephony.signature import SignatureCheck
 from ..telephony.twiml import Fallback
 from .access import Access
 from .metrics import Metrics
+
+if TYPE_CHECKING:
+    from ..workers.crew import Crew
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,7 @@ class House:
     settings: Settings
     directory: CallDirectory
     history: History
+    wall: Wall
     ledger: Ledger
     vapi: VapiControl
     vapi_auth: WebhookAuth
@@ -37,6 +43,8 @@ class House:
     metrics: Metrics
     mode: AttachMode
     fallback: Fallback
+    crew: "Crew | None" = None
+    """The other workers, where there are any."""
 
 
 def move_in(app: Quart, house: House) -> None:

@@ -1,5 +1,7 @@
 """Hypercorn, as a child of ours on a private unix socket, with its faults contained."""
 
+import socket
+
 import hypercorn.trio.run
 import structlog
 import trio
@@ -13,6 +15,9 @@ from .app import finishing
 log = structlog.get_logger()
 
 LAST_ANSWERS_S = 1.0
+ON_ITS_WAY = 16 * 1024
+"""Bytes of an answer between Hypercorn and the door, which the system doubles: what a watcher is slow to take has not been
+made yet."""
 
 
 class ContainedServer(TCPServer):
@@ -20,6 +25,7 @@ class ContainedServer(TCPServer):
     still sending), and what it raises would otherwise end Hypercorn, and us with it."""
 
     async def run(self) -> None:
+        self.stream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, ON_ITS_WAY)
         try:
             await super().run()
         except* Exception as broken:

@@ -47,13 +47,19 @@ async def test_a_watcher_that_has_gone_costs_nothing_more_even_when_it_failed() 
     assert not events._watchers
 
 
-async def test_there_is_room_for_so_many_watchers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broadcast, "WATCHERS", 1)
+async def test_watchers_are_counted_while_they_watch() -> None:
     events = Broadcast()
-    assert not events.full
-    with events.watch():
-        assert events.full
-    assert not events.full
+    with events.watch(), events.watch("CA1"):
+        assert len(events) == 2
+    assert len(events) == 0
+
+
+async def test_what_has_no_place_in_a_call_is_shown_now_and_to_nobody_who_comes_back() -> None:
+    events = Broadcast()
+    with events.watch("CA1") as inbox:
+        events.publish("CA1", 0, {"event": "transcript"}, b"words")
+        assert waiting(inbox) == [1]
+    assert events.since(0) == []
 
 
 def test_whoever_was_away_is_shown_what_is_still_kept() -> None:

@@ -275,21 +275,6 @@ async def test_watching_a_call_nobody_knows_is_404_and_an_unknown_view_400(callm
     assert (await callmood.get("/events?view=all")).status_code == 400
 
 
-async def test_the_summary_view_shows_the_calls_that_changed(callmood: Callmood) -> None:
-    async with callmood.on_the_line() as line, callmood.watch("?view=summary") as events:
-        _, first = await anext(events)
-        assert [entry["callSid"] for entry in first["calls"]] == [line.call_sid]
-        assert set(first["calls"][0]) == ENTRY
-        for _ in range(3):
-            await callmood.emotion(line.call_sid, "happy", 0.9)
-        _, second = await anext(events)
-        assert second["calls"][0]["bufferSize"] == 3
-        assert second["calls"][0]["mood"]["label"] == "happy"
-        await line.stream.hang_up()
-        _, third = await anext(events)
-        assert [entry["state"] for entry in third["calls"]] == ["ended"]
-
-
 async def test_a_watcher_who_does_not_read_costs_the_others_nothing(callmood: Callmood) -> None:
     async with callmood.on_the_line() as line, callmood.watch(), callmood.watch() as events:
         for number in range(200):
