@@ -22,7 +22,7 @@ CHUNK_MS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Folded:
     """One reading and what it changed."""
 
     reading: EmotionReading
@@ -44,15 +44,15 @@ class Follower:
         self._roar = misread(payload) is not None
         self._tracker, self._rules = setup.tracker(), setup.rules(shipped(setup.act_at))
 
-    def take(self, reading: EmotionReading) -> Step:
+    def take(self, reading: EmotionReading) -> Folded:
         """The next reading; it arrives at the end of its window."""
         reading, now = poor(reading) if self._roar else reading, reading.end_ms / 1000
         refused = self._tracker.take(reading, now)
         mood = self._tracker.mood(now)
-        return Step(reading, refused, mood, self._rules.decide(mood, now, assistant_speaking=False))
+        return Folded(reading, refused, mood, self._rules.decide(mood, now, assistant_speaking=False))
 
 
-async def read_recording(payload: bytes, engine: Engine, setup: Setup) -> AsyncIterator[Step]:
+async def read_recording(payload: bytes, engine: Engine, setup: Setup) -> AsyncIterator[Folded]:
     """The readings of a recording (mu-law, 8 kHz, one channel), in order."""
     gate, windower, follower = SpeechGate(), Windower(), Follower(payload, setup)
     step = CHUNK_MS * SAMPLES_PER_MS

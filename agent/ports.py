@@ -4,7 +4,7 @@ Opening returns an async context manager, so that a connection lives and dies wi
 its caller's patience: functions take no timeout argument, callers write `trio.move_on_after`.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, runtime_checkable
 
@@ -129,8 +129,9 @@ class Ledger(Protocol):
     def keep(self, call_sid: str, step: bytes) -> None:
         """Keep one step of what decided, opaque, in order. Never waits."""
 
-    def know(self, kind: str, text: str) -> str:
-        """Keep a text (`rules`) that many calls share, once; its SHA-256 in hexadecimal. Never waits."""
+    def know(self, call_sid: str, kind: str, text: str) -> str:
+        """Keep a text (`rules`) that this call needs, once for all calls, and until the last of them has gone; its
+        SHA-256 in hexadecimal. Never waits."""
 
     async def flush(self) -> None:
         """Everything given so far survives this process when this returns. Raises LedgerUnavailable."""
@@ -147,6 +148,12 @@ class Ledger(Protocol):
 
     async def unfinished(self, limit: int) -> list[str]:
         """The ids of calls without an end, the newest first: they live, or their process was killed."""
+
+    async def newest(self, call_sids: Collection[str]) -> dict[str, bytes]:
+        """The newest line of each of these calls that has one."""
+
+    async def known(self, call_sids: Collection[str]) -> set[str]:
+        """Which of these have not been forgotten since, by this process or another."""
 
     async def forget(self, call_sid: str) -> bool:
         """Remove every call of this id, so that nothing of it is left on the disk; whether there was one."""

@@ -5,10 +5,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import islice
+from typing import Any, Protocol
 
-from .core.record import Record, read
-from .core.replay import BookOf, Deed, Replay, replay
+import msgspec
+
+from .calls.stepcode import read
+from .core.record import Record
+from .core.replay import BookOf, Deed, Moods, Replay, replay, replay_changed
 from .core.rulebook import RuleBook, parse
+from .core.steps import Setup
 from .errors import ConfigError
 from .ledger.reading import CallRow, Reader
 
@@ -22,6 +27,13 @@ GOES_ON = "has not ended yet, or its process was killed: its record is not whole
 
 Rules = str | None
 """The text of a rules file; None: each call's own."""
+
+
+class Change(Protocol):
+    """What is changed about a call's rules, and what its memory is made of."""
+
+    def book(self, book: RuleBook) -> RuleBook: ...
+    def setup(self, setup: Setup) -> Setup: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,25 +96,45 @@ def try_call(ledger: Reader, row: CallRow, rules: Rules = None) -> Tried:
     act_at = record.began.setup.act_at
     book = None if rules is None else _parsed(rules, act_at)
     try:
-        return Tried(row.call_sid, record, replay(record, _own(ledger, act_at), book))
+        return Tried(row.call_sid, record, replay(record, own_rules(ledger, act_at), book))
     except LookupError as missing:
         lost = f"was decided by rules that are not kept ({str(missing.args[0])[:12] or 'from no file'})"
         return Tried(row.call_sid, replace(record, flaw=lost), None)
+    except (ValueError, ArithmeticError):
+        return Tried(row.call_sid, replace(record, flaw="has figures in its record that make no sense"), None)
+
+
+def try_change(ledger: Reader, record: Record, change: Change, moods: Moods) -> Replay:
+    """This call, which was decided again as it was, with its own rules and thresholds changed. `moods`: empty at first,
+    and good for the other changes with the same `setup`."""
+    assert record.began is not None
+    setup = record.began.setup
+    own = own_rules(ledger, setup.act_at)
+    return replay_changed(record, lambda name: change.book(own(name)), change.setup(setup), moods)
+
+
+def events_of(ledger: Reader, call_sid: str) -> list[dict[str, Any]]:
+    """The timeline of a call; what cannot be read of it is passed over."""
+    found = []
+    for line in ledger.timeline(call_sid):
+        try:
+            found.append(msgspec.json.decode(line, type=dict[str, Any]))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            continue
+    return found
 
 
 def counted(deeds: Iterable[Deed]) -> Counter[str]:
     """What these decisions come to. That there was nobody to tell, or a budget spent, is none."""
     total: Counter[str] = Counter()
     for deed in deeds:
-        made = deed.made
-        total["decisions"] += bool(made.note or made.say or made.transfer)
-        total["notes"] += bool(made.note)
-        total["interrupts"] += made.say is not None
-        total["transfers"] += made.transfer is not None
+        kinds = deed.kinds
+        total["decisions"] += bool(kinds)
+        total.update(f"{kind}s" for kind in kinds)
     return total
 
 
-def _own(ledger: Reader, act_at: float) -> BookOf:
+def own_rules(ledger: Reader, act_at: float) -> BookOf:
     """The rules that a call was decided by, from the ledger."""
 
     def book(name: str) -> RuleBook:

@@ -17,7 +17,7 @@ log = structlog.get_logger()
 class Recorder:
     """One call's. Of a reading it holds nothing: what it was told of is the ledger's."""
 
-    def __init__(self, keep: Callable[[bytes], None], know: Callable[[str], str]) -> None:
+    def __init__(self, keep: Callable[[steps.Step], None], know: Callable[[str], str]) -> None:
         """`keep` takes a step, `know` the text of a rules file, for its hash; neither waits."""
         self._keep, self._know = keep, know
         self._count = 0
@@ -78,7 +78,7 @@ class Recorder:
     def _write(self, step: steps.Step) -> None:
         """What cannot be written is missed in the sequence, and costs the call nothing."""
         try:
-            self._keep(steps.encode(step))
+            self._keep(step)
         except Exception as fault:
             if not self._failed:
                 self._failed = True

@@ -1,7 +1,7 @@
 """The calls there are and those there have been, as `GET /calls` lists them: live ones from the directory, all others
 from the ledger."""
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -24,14 +24,19 @@ class Listed(NamedTuple):
 class History:
     """All functions that wait raise LedgerUnavailable."""
 
-    def __init__(self, directory: CallDirectory, ledger: Ledger) -> None:
-        self._directory, self._ledger = directory, ledger
+    def __init__(
+        self, directory: CallDirectory, ledger: Ledger, others: Callable[[], Awaitable[list[bytes]]] | None = None
+    ) -> None:
+        """`others`: the entries of calls that live in other workers, where there are any."""
+        self._directory, self._ledger, self._others = directory, ledger, others
 
     async def page(self, limit: int, *, state: str | None = None, before: Place | None = None) -> list[bytes]:
         """The entries of calls of this state (`live`, `ended`, None: both) behind this place, the newest first."""
         live = [] if state == "ended" else self._live()
+        others = [] if state == "ended" or self._others is None else _listed(await self._others())
         ended = [] if state == "live" else _listed(await self._ledger.calls(limit, before))
-        everything = sorted({each.place: each for each in (*ended, *live)}.values(), reverse=True)
+        # What ended elsewhere while it was asked for is in both, and has ended.
+        everything = sorted({each.place: each for each in (*others, *ended, *live)}.values(), reverse=True)
         return [each.entry for each in everything if before is None or each.place < before][:limit]
 
     async def find(self, call_sid: str) -> dict[str, Any] | None:
@@ -44,6 +49,8 @@ class History:
     async def place(self, call_sid: str) -> Place | None:
         """Where a call stands in the list."""
         entry = await self.find(call_sid)
+        if entry is None and self._others is not None:
+            return next((each.place for each in _listed(await self._others()) if each.place[1] == call_sid), None)
         return None if entry is None else (entry["startedAt"], call_sid)
 
     def _live(self) -> list[Listed]:

@@ -15,14 +15,21 @@ MOST = 1000
 async def record_crashed(ledger: Ledger) -> int:
     """Write the last event that these calls never wrote; says how many there were."""
     left_open = await ledger.unfinished(MOST)
-    ends = [(call_sid, _end(call_sid, await ledger.timeline(call_sid))) for call_sid in left_open]
-    for call_sid, end in ends:
-        ledger.append(call_sid, end)
-    return len(ends)
+    newest = await ledger.newest(left_open)
+    for call_sid in left_open:
+        ledger.append(call_sid, _end(call_sid, newest.get(call_sid, b"{}")))
+    return len(left_open)
 
 
-def _end(call_sid: str, lines: list[bytes]) -> bytes:
-    elapsed_ms = msgspec.json.decode(lines[-1]).get("t", 0) if lines else 0
+class _Moment(msgspec.Struct):
+    t: int = 0
+
+
+def _end(call_sid: str, line: bytes) -> bytes:
+    try:
+        elapsed_ms = msgspec.json.decode(line, type=_Moment).t
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        elapsed_ms = 0
     event: dict[str, object] = {
         "t": elapsed_ms,
         "at": instant(datetime.now(UTC)),

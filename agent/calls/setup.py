@@ -10,6 +10,7 @@ from ..core.steps import Setup
 from ..ports import Engine, Ledger
 from ..settings import Settings
 from .call import Call
+from .stepcode import encode
 
 
 def setup(settings: Settings) -> Setup:
@@ -37,7 +38,8 @@ def recorder(call: Call, ledger: Ledger, engine: Engine, setup: Setup) -> Record
     """What keeps this call's steps; None where the profile judges nobody's feelings, and nothing is decided."""
     if call.profile != "acoustic":
         return None
-    recorder = Recorder(partial(ledger.keep, call.call_sid), partial(ledger.know, "rules"))
+    call_sid = call.call_sid
+    recorder = Recorder(lambda step: ledger.keep(call_sid, encode(step)), partial(ledger.know, call_sid, "rules"))
     recorder.began(
         call.timeline.began_at,
         made_by=__version__,

@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from ..offline import Step
+    from ..offline import Folded
     from ..reporting.facts import Findings
     from ..settings import Settings
 
@@ -72,7 +72,7 @@ async def _analyze(file: Path, audio: bytes, engine: str, as_json: bool, report:
         _print_text(steps, summary)
 
 
-def _steps(audio: bytes, engine: str, settings: "Settings") -> "AsyncIterator[Step]":
+def _steps(audio: bytes, engine: str, settings: "Settings") -> "AsyncIterator[Folded]":
     """The recording as this engine hears it."""
     from dataclasses import replace
 
@@ -87,7 +87,7 @@ def _steps(audio: bytes, engine: str, settings: "Settings") -> "AsyncIterator[St
     return read_recording(audio, wiring.engine(settings), setup(settings))
 
 
-def findings(file: Path, duration_ms: int, steps: "list[Step]", settings: "Settings", engine: str) -> "Findings":
+def findings(file: Path, duration_ms: int, steps: "list[Folded]", settings: "Settings", engine: str) -> "Findings":
     """A recording as a report tells of it."""
     from ..reporting.decisions import of_recording
     from ..reporting.facts import About, Bar
@@ -101,7 +101,7 @@ def findings(file: Path, duration_ms: int, steps: "list[Step]", settings: "Setti
     return study(events(file, steps), about, Bar(settings.gate, settings.act_at), whys)
 
 
-def summarised(file: Path, duration_ms: int, steps: "list[Step]", act_at: float) -> dict[str, Any]:
+def summarised(file: Path, duration_ms: int, steps: "list[Folded]", act_at: float) -> dict[str, Any]:
     """A recording in a few numbers."""
     from ..core.emotion import ANGER
 
@@ -125,7 +125,7 @@ def summarised(file: Path, duration_ms: int, steps: "list[Step]", act_at: float)
     }
 
 
-def events(file: Path, steps: "list[Step]") -> list[dict[str, Any]]:
+def events(file: Path, steps: "list[Folded]") -> list[dict[str, Any]]:
     """The readings as the lines of a timeline; `at` is when a call begun at the epoch would have had them."""
     from datetime import UTC, datetime
 
@@ -144,14 +144,14 @@ def events(file: Path, steps: "list[Step]") -> list[dict[str, Any]]:
     ]
 
 
-def _print_json(file: Path, steps: "list[Step]", summary: dict[str, Any]) -> None:
+def _print_json(file: Path, steps: "list[Folded]", summary: dict[str, Any]) -> None:
     import msgspec
 
     for line in [*events(file, steps), {"event": "summary", **summary}]:
         typer.echo(msgspec.json.encode(line).decode())
 
 
-def _print_text(steps: "list[Step]", summary: dict[str, Any]) -> None:
+def _print_text(steps: "list[Folded]", summary: dict[str, Any]) -> None:
     from rich.console import Console
 
     from .printing import print_event
@@ -174,7 +174,7 @@ def shown(value: object) -> str:
     return "never" if value is None else str(value)
 
 
-def curve(steps: "list[Step]", duration_ms: int, width: int = 60) -> str:
+def curve(steps: "list[Folded]", duration_ms: int, width: int = 60) -> str:
     """P(angry) + P(frustrated) over the recording as a line of blocks; a dot where nothing was heard."""
     columns: list[list[float]] = [[] for _ in range(width)]
     for step in steps:

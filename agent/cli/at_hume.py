@@ -9,11 +9,11 @@ from ..engines.expressions import load
 from ..engines.hume.recordings import measure
 from ..errors import ConfigError
 from ..http import client
-from ..offline import Follower, Step
+from ..offline import Folded, Follower
 from ..settings import Settings
 
 
-async def read_at_hume(payload: bytes, settings: Settings) -> AsyncIterator[Step]:
+async def read_at_hume(payload: bytes, settings: Settings) -> AsyncIterator[Folded]:
     """Hume's readings of a recording (mu-law, 8 kHz, one channel), in order. Raises ConfigError, EngineUnavailable,
     EngineRefused."""
     if not settings.hume_api_key:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .ledger_check import ledger_check
+
 if TYPE_CHECKING:
     from ..settings import Settings
 
@@ -121,16 +123,6 @@ def secret_files(settings: "Settings") -> Iterator[Check]:
 def fallback_check(settings: "Settings") -> Iterator[Check]:
     good = settings.transfer_to or settings.vapi_sip_uri
     yield "a caller can be sent on when we cannot serve", "" if good else ask("CALLMOOD_TRANSFER_TO")
-
-
-def ledger_check(settings: "Settings") -> Iterator[Check]:
-    """The ledger's folder can be written, or made."""
-    import os
-
-    folder = Path(settings.data).expanduser()
-    parent = next(p for p in (folder, *folder.resolve().parents) if p.exists())
-    good = parent.is_dir() and os.access(parent, os.W_OK)
-    yield f"ledger in {folder}", "" if good else f"mkdir -p {folder} && chmod u+w {folder}"
 
 
 def rules_check(settings: "Settings") -> Iterator[Check]:

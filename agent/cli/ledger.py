@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from ..ledger.reading import Reader
 
+SHOWN_OF_UNREADABLE = 200
 _JSON = typer.Option("--json", help="JSON lines instead of text.")
 
 
@@ -36,7 +39,6 @@ def calls(
     """The calls in the ledger, newest first; those without an end are live, or were cut off."""
     from itertools import islice
 
-    import msgspec
     from rich.console import Console
     from rich.table import Column, Table
 
@@ -47,19 +49,19 @@ def calls(
         rows = list(islice(reader.calls(), limit))
     if as_json:
         for row in rows:
-            typer.echo(visible(row.entry.decode()))
+            typer.echo(visible(row.entry.decode(errors="replace")))
         return
     names = ("call", "started", "outcome", "caller", "mood")
     columns = [Column(name, no_wrap=True, overflow="fold") for name in names]
     table = Table(*columns, box=None, padding=(0, 1, 0, 0), pad_edge=False)  # 80 columns with an id of Twilio's
     for row in rows:
-        mood = msgspec.json.decode(row.entry)["mood"]
+        mood = row.listed()["mood"]
         table.add_row(
-            row.call_sid,
-            row.began_at[5:19].replace("T", " "),
-            row.outcome or "-",
-            row.caller,
-            f"{mood['label']} {mood['score']:.2f}" if row.outcome and mood else "-",
+            visible(row.call_sid),
+            visible(row.began_at[5:19].replace("T", " ")),
+            visible(row.outcome or "-"),
+            visible(row.caller),
+            f"{visible(mood['label'])} {mood['score']:.2f}" if row.outcome and mood else "-",
         )
     Console().print(table)
 
@@ -93,16 +95,27 @@ def tail(
 
 
 def _print(lines: list[bytes], *, as_json: bool, with_call: bool = False) -> None:
-    import msgspec
     from rich.console import Console
 
-    from .printing import print_event
     from .visible import visible
 
     console = Console()
     for line in lines:
         if as_json:
-            typer.echo(visible(line.decode()))
+            typer.echo(visible(line.decode(errors="replace")))
         else:
-            event: dict[str, Any] = msgspec.json.decode(line)
-            print_event(console, event, with_call=with_call)
+            console.print(_text(line, with_call=with_call), soft_wrap=True, highlight=False)
+
+
+def _text(line: bytes, *, with_call: bool) -> "Text":
+    """A line as a person reads it; one that no call of ours has written, as it stands."""
+    import msgspec
+    from rich.text import Text
+
+    from .printing import event_text
+    from .visible import visible
+
+    try:
+        return event_text(msgspec.json.decode(line, type=dict[str, Any]), with_call=with_call)
+    except (msgspec.MsgspecError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        return Text(f"cannot be read: {visible(line[:SHOWN_OF_UNREADABLE].decode(errors='replace'))}", "dim")

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from ..core.replay import Difference, Replay
+from ..core.replay import Divergence, Replay
 from ..core.steps import Made
 from ..reporting.words import many
 from ..whatif import COUNTED, Table, Tried, counted
@@ -103,7 +103,7 @@ def _made(made: Made | None) -> dict[str, Any] | None:
     }
 
 
-def _difference(each: Difference) -> Iterator[str]:
+def _difference(each: Divergence) -> Iterator[str]:
     at = f"{each.t_ms / 1000:7.1f} s  "
     if each.recorded is None or each.replayed is None:
         made = each.replayed if each.recorded is None else each.recorded

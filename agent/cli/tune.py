@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from ..evaluation.tuning import Outcome, Peaks, Point
+    from ..evaluation.tuning import Alarms, Peaks, Point
 
 
 def tune(
-    data: Annotated[Path, typer.Argument(help="A manifest (as for eval), or the folder that holds manifest.csv.")],
+    data: Annotated[
+        Path | None, typer.Argument(help="A manifest (as for eval), or the folder that holds manifest.csv.")
+    ] = None,
     false_alarms: Annotated[
         float, typer.Option(help="Wanted at most: percent of the recordings without anger that alarm.")
     ] = 2.0,
@@ -23,8 +25,38 @@ def tune(
         "refitted.npz"
     ),
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one for each core.")] = None,
+    ledger: Annotated[
+        bool,
+        typer.Option("--ledger", help="Instead of recordings: the calls in the ledger, and what was marked wrong."),
+    ] = False,
+    since: Annotated[str, typer.Option(help="With --ledger: began since then, an ISO date, 7d or 24h.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="With --ledger: one JSON object instead of text.")] = False,
 ) -> None:
-    """The thresholds that suit your own labelled recordings, before and after, and how sure that is."""
+    """The thresholds that suit your own labelled recordings, or your calls: before and after, and how sure that is.
+
+    With --ledger every call is decided again with other thresholds and times, beside what an operator marked wrong.
+    """
+    from ..errors import ConfigError
+    from .tune_ledger import tune_ledger
+
+    if ledger:
+        if data is not None or refit:
+            raise ConfigError("--ledger takes its calls from CALLMOOD_DATA: leave out recordings and --refit")
+        tune_ledger(since, as_json=as_json, write=write)
+        return
+    if data is None:
+        raise ConfigError("nothing is named to tune on: add a manifest of recordings, or --ledger")
+    if since or as_json:
+        raise ConfigError("--since and --json go with --ledger: leave them out")
+    if not 0 < false_alarms < 100:
+        raise ConfigError(f"--false-alarms {false_alarms:g} is no share in percent: choose between 0 and 100")
+    tune_recordings(data, false_alarms, condition, workers, write=write, out=out if refit else None)
+
+
+def tune_recordings(
+    data: Path, false_alarms: float, condition: str, workers: int | None, *, write: bool, out: Path | None
+) -> None:
+    """The thresholds for recordings; `out`: where a model that is refitted to them goes."""
     from functools import partial
 
     from ..config_sources import load
@@ -34,19 +66,16 @@ def tune(
     from ..evaluation.runner import Unreadable
     from ..evaluation.tuning import Peaks, Point
     from .eval import hear
-    from .tune_refit import check_out, check_rows
-    from .tune_refit import refit as refit_to
+    from .tune_refit import check_out, check_rows, refit
 
-    if not 0 < false_alarms < 100:
-        raise ConfigError(f"--false-alarms {false_alarms:g} is no share in percent: choose between 0 and 100")
     settings = load()
-    if refit:
+    if out is not None:
         check_out(out, settings)
         if write:
             raise ConfigError("--write sets thresholds of the present model: leave it out with --refit")
     [named] = chosen([condition])
     rows = read_manifest(data / "manifest.csv" if data.is_dir() else data)
-    if refit:
+    if out is not None:
         check_rows(rows)
     if all(row.angry and not row.angry_from_ms for row in rows):
         raise ConfigError(f"{data}: every recording is angry, so no false alarm can be seen: add calm ones")
@@ -67,9 +96,9 @@ def tune(
             "recordings that alarm with callmood eval --json"
         )
     show(peaks, now, point, wanted)
-    if refit:
+    if out is not None:
         hear_with = partial(hear, condition=named, noises=noises, engine="local", workers=workers)
-        refit_to([r.row for r in heard], [r.hearing for r in heard], settings, wanted, hear_with, out)
+        refit([r.row for r in heard], [r.hearing for r in heard], settings, wanted, hear_with, out)
     if write and point != now:
         written(settings.from_file or Path("config/callmood.toml"), point)
     raise typer.Exit(1 if lost else 0)
@@ -101,7 +130,7 @@ def show(peaks: "Peaks", now: "Point", point: "Point", wanted: float) -> None:
         console.print("A rule that names at_least itself keeps it: see rules.toml.")
 
 
-def shares(outcome: "Outcome") -> tuple[str, str]:
+def shares(outcome: "Alarms") -> tuple[str, str]:
     found = f"{outcome.found} of {outcome.angry}, {100 * outcome.recall:.0f} %" if outcome.angry else "-"
     return found, f"{outcome.false} of {outcome.other}, {100 * outcome.false_share:.1f} %"
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import isfinite
 
-from .steps import VERSION, Began, Ended, Step, decode
+from .steps import VERSION, Began, Ended, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,16 +19,12 @@ class Record:
     """Why it is not all there: the end of a sentence that begins with the call."""
 
 
-def read(data: Iterable[bytes]) -> Record:
-    """The record in these bytes. Never raises: what is wrong with it is its flaw."""
+def of_steps(found: Iterable[Step | None]) -> Record:
+    """The record in these steps; None: one that could not be read. Never raises: what is wrong with it is its flaw."""
     steps: list[Step] = []
     flaw = None
-    for each in data:
-        try:
-            step = decode(each)
-            if not isfinite(step.at):
-                raise ValueError("a step outside time")
-        except ValueError:
+    for step in found:
+        if step is None or not isfinite(step.at):  # outside time
             flaw = flaw or f"has a step that cannot be read after {len(steps)} others"
             continue
         due = steps[-1].n + 1 if steps else 0

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from .emotion import Mood
 from .keeping import again, made
 from .record import Record
 from .rulebook import RuleBook
@@ -24,9 +25,9 @@ from .steps import (
     HandedOver,
     Made,
     Ordered,
+    Setup,
     Step,
     Took,
-    encode,
 )
 
 LATE_S = 0.05
@@ -34,10 +35,14 @@ LATE_S = 0.05
 
 BookOf = Callable[[str], RuleBook]
 """The rules of a hash; raises LookupError where there is no such text."""
+Moods = dict[tuple[int, float], Mood]
+"""What was believed after so many changes of the belief, at a moment."""
+Act = Literal["transfer", "interrupt", "note"]
+"""What a decision does at the most."""
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class Divergence:
     """One decision that came out otherwise. `t_ms` as in the timeline."""
 
     t_ms: int
@@ -54,6 +59,17 @@ class Deed:
     t_ms: int
     made: Made
 
+    @property
+    def kinds(self) -> tuple[Act, ...]:
+        """What it did, the strongest first; nothing: there was nobody to tell, or a budget was spent."""
+        made = self.made
+        did: tuple[tuple[Act, bool], ...] = (
+            ("transfer", made.transfer is not None),
+            ("interrupt", made.say is not None),
+            ("note", bool(made.note)),
+        )
+        return tuple(kind for kind, true in did if true)
+
 
 @dataclass(frozen=True, slots=True)
 class Replay:
@@ -64,7 +80,7 @@ class Replay:
     """From the call's beginning to its last step."""
     recorded: tuple[Deed, ...]
     replayed: tuple[Deed, ...]
-    differences: tuple[Difference, ...]
+    differences: tuple[Divergence, ...]
     record_ends_ms: int | None = None
     """The call went to a human here, and these rules would not have asked for one: what they would have done later is
     unknown."""
@@ -75,6 +91,18 @@ def replay(record: Record, book_of: BookOf, book: RuleBook | None = None) -> Rep
     if record.began is None:
         raise ValueError(f"the record {record.flaw}")
     again_ = _Followed(record.began, book_of) if book is None else _Tried(record.began, book)
+    for step in record.steps:
+        again_.follow(step)
+    return again_.result()
+
+
+def replay_changed(record: Record, book_of: BookOf, setup: Setup, moods: Moods) -> Replay:
+    """Decide this record again by its own rules, changed: `book_of` gives each of them as changed, and `setup` is what
+    its memory is made of now. `moods`, empty at first, is for whoever tries many rules on one record and one `setup`.
+    Raises LookupError where there are no such rules."""
+    if record.began is None:
+        raise ValueError(f"the record {record.flaw}")
+    again_ = _Changed(record.began._replace(setup=setup), book_of, moods)
     for step in record.steps:
         again_.follow(step)
     return again_.result()
@@ -91,7 +119,7 @@ class _Followed:
         self._readings = 0
         self._recorded: list[Deed] = []
         self._replayed: list[Deed] = []
-        self._differences: list[Difference] = []
+        self._differences: list[Divergence] = []
 
     def follow(self, step: Step) -> None:
         self._at = step.at
@@ -113,13 +141,16 @@ class _Followed:
 
     def decide(self, at: float, flags: int, *, may_transfer: bool) -> Made | None:
         decision = self.rules.decide(
-            self.tracker.mood(at),
+            self.mood(at),
             at,
             assistant_speaking=bool(flags & SPEAKING),
             attached=bool(flags & ATTACHED),
             may_transfer=may_transfer,
         )
         return made(decision)
+
+    def mood(self, at: float) -> Mood:
+        return self.tracker.mood(at)
 
     def compare(self, at: float, recorded: Made | None, replayed: Made | None) -> None:
         t_ms = round(1000 * (at - self._began_at))
@@ -128,11 +159,11 @@ class _Followed:
         if replayed is not None:
             self._replayed.append(Deed(t_ms, replayed))
         if recorded is None and replayed is not None:
-            self._differences.append(Difference(t_ms, "added", None, replayed))
+            self._differences.append(Divergence(t_ms, "added", None, replayed))
         elif recorded is not None and replayed is None:
-            self._differences.append(Difference(t_ms, "missing", recorded, None))
-        elif encode(recorded) != encode(replayed):
-            self._differences.append(Difference(t_ms, "other", recorded, replayed))
+            self._differences.append(Divergence(t_ms, "missing", recorded, None))
+        elif repr(recorded) != repr(replayed):  # which tells any two floats apart, and no NaN from itself
+            self._differences.append(Divergence(t_ms, "other", recorded, replayed))
 
     def result(self, record_ends: float | None = None) -> Replay:
         return Replay(
@@ -199,6 +230,29 @@ class _Tried(_Followed):
         answer = self.decide(at, self._flags, may_transfer=open_ and not self._asked_for_human)
         self._asked_for_human |= answer is not None and answer.transfer is not None
         return answer
+
+
+class _Changed(_Tried):
+    """Deciding again by the call's own rules, which are others now."""
+
+    def __init__(self, began: Began, book_of: BookOf, moods: Moods) -> None:
+        super().__init__(began, RuleBook())
+        self._book_of, self._moods, self._changes = book_of, moods, 0
+
+    def follow(self, step: Step) -> None:
+        super().follow(step)
+        self._changes += isinstance(step, Took | Forgotten)
+
+    def mood(self, at: float) -> Mood:
+        when = self._changes, at
+        if (known := self._moods.get(when)) is None:
+            known = self._moods[when] = super().mood(at)
+        return known
+
+    def ask(self, step: Asked) -> Made | None:
+        if step.rules is not None:
+            self.rules.book = self._book_of(step.rules)
+        return super().ask(step)
 
 
 def _no_book(name: str) -> RuleBook:

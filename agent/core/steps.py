@@ -2,13 +2,11 @@
 bit, and plain enough to say why months later.
 
 A call's first step says what its memory was made of; the others follow in the order in which they happened. Times are
-the loop's clock, unrounded. Each step is one MessagePack array; `n` counts them, so that a lost one is missed. A field
-may be added at the end of a kind, with a default; anything else is a new VERSION.
+the loop's clock, unrounded; `n` counts steps, so that a lost one is missed. A field may be added at the end of a kind,
+with a default; anything else is a new VERSION. How they are written is in `calls/stepcode.py`.
 """
 
-from typing import Literal
-
-import msgspec
+from typing import Literal, NamedTuple
 
 from .emotion import Gated, Source
 from .rulebook import RuleBook
@@ -20,7 +18,7 @@ SPEAKING, ATTACHED, MAY_TRANSFER = 1, 2, 4
 """Flags of `Asked`."""
 
 
-class Setup(msgspec.Struct, frozen=True, array_like=True):
+class Setup(NamedTuple):
     """What a call's memory is made of: everything that decisions depend on beside what happens. `*_s` are seconds."""
 
     gate: float
@@ -57,7 +55,7 @@ class Setup(msgspec.Struct, frozen=True, array_like=True):
         )
 
 
-class Reading(msgspec.Struct, frozen=True, array_like=True):
+class Reading(NamedTuple):
     """An EmotionReading, as it counted. `scores` over LABELS are their numbers alone."""
 
     emotion: tuple[str, float]
@@ -74,13 +72,13 @@ class Reading(msgspec.Struct, frozen=True, array_like=True):
     baseline: float | None
 
 
-class Fired(msgspec.Struct, frozen=True, array_like=True):
+class Fired(NamedTuple):
     rule: str
     held_s: float
     did: tuple[str, ...]
 
 
-class Felt(msgspec.Struct, frozen=True, array_like=True):
+class Felt(NamedTuple):
     """The mood of a decision."""
 
     label: str
@@ -91,7 +89,7 @@ class Felt(msgspec.Struct, frozen=True, array_like=True):
     quality: float | None
 
 
-class Made(msgspec.Struct, frozen=True, array_like=True):
+class Made(NamedTuple):
     """What a decision came to. `note`: our own text for the model, or a rule's; None: nothing was told."""
 
     mood: Felt
@@ -103,16 +101,14 @@ class Made(msgspec.Struct, frozen=True, array_like=True):
     over_budget: tuple[str, ...]
 
 
-class _Step(msgspec.Struct, frozen=True, array_like=True):
-    n: int
-    """Its place in the call, from 0."""
-    at: float
-    """Loop time."""
+# Of every step: `n` is its place in the call, from 0, and `at` loop time.
 
 
-class Began(_Step, frozen=True, array_like=True, tag=0):
+class Began(NamedTuple):
     """`at`: the zero of the timeline's `t`."""
 
+    n: int
+    at: float
     version: int
     made_by: str
     """Callmood's version."""
@@ -122,15 +118,19 @@ class Began(_Step, frozen=True, array_like=True, tag=0):
     setup: Setup
 
 
-class Took(_Step, frozen=True, array_like=True, tag=1):
+class Took(NamedTuple):
     """A reading was folded in."""
 
+    n: int
+    at: float
     reading: Reading
 
 
-class Asked(_Step, frozen=True, array_like=True, tag=2):
+class Asked(NamedTuple):
     """The rules were asked. They are also when nothing has come in, because time alone made something due."""
 
+    n: int
+    at: float
     flags: int
     rules: str | None
     """SHA-256 of the rules file in force, where it is another than before; empty: they came from no file."""
@@ -140,33 +140,37 @@ class Asked(_Step, frozen=True, array_like=True, tag=2):
         return bool(self.flags & flag)
 
 
-class Ordered(_Step, frozen=True, array_like=True, tag=3):
+class Ordered(NamedTuple):
     """An operator wanted something done. What they wrote is not kept."""
 
+    n: int
+    at: float
     action: Literal["interrupt", "context", "transfer"]
     cut: bool
     """The assistant was cut off by it."""
 
 
-class HandedOver(_Step, frozen=True, array_like=True, tag=4):
+class HandedOver(NamedTuple):
     """The caller speaks with a human: from here nothing is decided."""
 
+    n: int
+    at: float
 
-class Forgotten(_Step, frozen=True, array_like=True, tag=5):
+
+class Forgotten(NamedTuple):
     """Nobody may listen any more, and what was held of the caller is gone."""
 
+    n: int
+    at: float
 
-class Ended(_Step, frozen=True, array_like=True, tag=6):
+
+class Ended(NamedTuple):
     """The last one."""
+
+    n: int
+    at: float
 
 
 Step = Began | Took | Asked | Ordered | HandedOver | Forgotten | Ended
-
-encode = msgspec.msgpack.Encoder().encode
-"""A step, or a part of one, as bytes. Equal bytes: equal to the last bit."""
-_decoder: msgspec.msgpack.Decoder[Step] = msgspec.msgpack.Decoder(Step)
-
-
-def decode(data: bytes) -> Step:
-    """Raises ValueError where it is no step we know."""
-    return _decoder.decode(data)
+KINDS: tuple[type[Step], ...] = (Began, Took, Asked, Ordered, HandedOver, Forgotten, Ended)
+"""By the number that a step is written with."""

@@ -13,7 +13,7 @@ from .listening import Hearing
 from .manifest import Row
 from .metrics import auc
 from .speakers import Interval, interval
-from .tuning import Outcome, Peaks, Point
+from .tuning import Alarms, Peaks, Point
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -45,7 +45,7 @@ class Comparison:
     """Share of the angry recordings acted on."""
     false: Difference
     """Share of the others that alarm."""
-    outcomes: tuple[Outcome, Outcome]
+    outcomes: tuple[Alarms, Alarms]
     speakers: int
 
     @property
@@ -86,7 +86,7 @@ def compared(
         return Difference(figure(0, ones), figure(1, ones), bounds)
 
     outcomes = [
-        Outcome(int(angry.sum()), int(right.sum()), int(calm.sum()), int(wrong.sum()))
+        Alarms(int(angry.sum()), int(right.sum()), int(calm.sum()), int(wrong.sum()))
         for right, wrong in zip(rights, wrongs, strict=True)
     ]
     return Comparison(

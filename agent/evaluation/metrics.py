@@ -121,6 +121,11 @@ def binomial_upper(count: int, of: int, confidence: float = 0.95) -> float:
     return _root(lambda p: (1 - confidence) - _binomial_cdf(count, of, p), 0.0, 1.0)
 
 
+def binomial_lower(count: int, of: int, confidence: float = 0.95) -> float:
+    """The share that so many of so many make implausibly low; 0 where there are none."""
+    return 1 - binomial_upper(of - count, of, confidence) if of else 0.0
+
+
 def needed_to_show(rate: float, seen: float = 0.0, confidence: float = 0.95, most: int = 1_000_000) -> int:
     """How many independent trials it takes to be this sure that a share is below `rate`, if `seen` of them go wrong.
 

@@ -33,7 +33,7 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Alarms:
     """What a pair of thresholds does to some recordings."""
 
     angry: int
@@ -80,11 +80,11 @@ class Peaks:
                     side = self.right if moment.at_ms >= turn_ms else self.wrong
                     side[at, place] = max(side[at, place], moment.anger)
 
-    def outcome(self, point: Point, which: NDArray[np.bool_] | None = None) -> Outcome:
+    def outcome(self, point: Point, which: NDArray[np.bool_] | None = None) -> Alarms:
         which = np.ones(len(self.angry), dtype=bool) if which is None else which
         at = self.gates.index(point.gate)
         angry, calm = self.angry & which, self.calm & which
-        return Outcome(
+        return Alarms(
             angry=int(angry.sum()),
             found=int((self.right[at, angry] >= point.act_at).sum()),
             other=int(calm.sum()),
@@ -105,14 +105,14 @@ class Peaks:
         ]
         return max(allowed, key=worth, default=None)
 
-    def left_out(self, most_false: float, now: Point) -> Outcome | None:
+    def left_out(self, most_false: float, now: Point) -> Alarms | None:
         """Thresholds chosen without a speaker, tried on that speaker; None with fewer than three speakers. Where no
         pair will do for the others, the present one stays."""
         alarms = self.left_out_alarms(most_false, now)
         if alarms is None:
             return None
         right, wrong = alarms
-        return Outcome(int(self.angry.sum()), int(right.sum()), int(self.calm.sum()), int(wrong.sum()))
+        return Alarms(int(self.angry.sum()), int(right.sum()), int(self.calm.sum()), int(wrong.sum()))
 
     def left_out_alarms(self, most_false: float, now: Point) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
         """The same recording by recording: where an alarm was right, and where one was false."""
@@ -128,7 +128,7 @@ class Peaks:
         return right, wrong
 
 
-def certainty(outcome: Outcome, most_false: float) -> str:
+def certainty(outcome: Alarms, most_false: float) -> str:
     """How sure the share of false alarms is, and what it would take to be sure; recordings taken as independent."""
     upper = binomial_upper(outcome.false, outcome.other)
     known = (

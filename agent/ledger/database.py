@@ -24,7 +24,7 @@ WAL_PAGES = 4000
 def connect(folder: Path, *, busy_s: float = BUSY_S) -> sqlite3.Connection:
     """A connection that writes; the file is made where it is missing. Raises LedgerUnavailable with what is wrong with
     the file, OSError and sqlite3.Error with what is wrong with the disk."""
-    path = folder / DATABASE
+    path = own(folder / DATABASE)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, stat.S_IRUSR | stat.S_IWUSR))  # its companions take its mode
     db = sqlite3.connect(path, timeout=busy_s, isolation_level=None, check_same_thread=False)
     try:
@@ -32,7 +32,7 @@ def connect(folder: Path, *, busy_s: float = BUSY_S) -> sqlite3.Connection:
             db.execute(f"PRAGMA {pragma}")
         db.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
         _migrate(db)
-        _check(db)
+        look(db)
     except sqlite3.DatabaseError as error:
         db.close()
         if isinstance(error, sqlite3.OperationalError):
@@ -47,7 +47,7 @@ def connect(folder: Path, *, busy_s: float = BUSY_S) -> sqlite3.Connection:
 def connect_to_read(folder: Path) -> sqlite3.Connection | None:
     """A connection that cannot write; None where there is no ledger, or it is being made at this moment. Raises
     LedgerUnavailable, sqlite3.Error."""
-    path = folder / DATABASE
+    path = own(folder / DATABASE)
     if not path.exists():
         return None
     db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_S, isolation_level=None)
@@ -61,8 +61,24 @@ def connect_to_read(folder: Path) -> sqlite3.Connection | None:
     return db if version else None
 
 
-def damaged(path: Path, why: object) -> LedgerUnavailable:
-    return LedgerUnavailable(f"{path} is damaged ({why}): put a copy back, or move it away to begin a new one")
+def own(path: Path) -> Path:
+    """The same, if it is no link: what it leads to would outlive the folder, or be somebody else's. The folder itself
+    may be one. Raises LedgerUnavailable."""
+    if path.is_symlink():
+        raise LedgerUnavailable(f"{path} is a link: set CALLMOOD_DATA to the folder in which the ledger lies itself")
+    return path
+
+
+class Damaged(LedgerUnavailable):
+    """The file is not what we wrote."""
+
+
+class Newer(LedgerUnavailable):
+    """The file is of a later version."""
+
+
+def damaged(path: Path, why: object) -> Damaged:
+    return Damaged(f"{path} is damaged ({why}): put a copy back, or move it away to begin a new one")
 
 
 @contextmanager
@@ -95,7 +111,7 @@ def migrations() -> list[str]:
 def _known_version(db: sqlite3.Connection) -> int:
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version > len(migrations()):
-        raise LedgerUnavailable(
+        raise Newer(
             f"{DATABASE} was written by a newer Callmood (version {version}): use that one, or set CALLMOOD_DATA to "
             "another folder"
         )
@@ -112,8 +128,8 @@ def _migrate(db: sqlite3.Connection) -> None:
             db.execute(f"PRAGMA user_version = {number}")
 
 
-def _check(db: sqlite3.Connection) -> None:
-    """Look for damage, for a moment."""
+def look(db: sqlite3.Connection) -> None:
+    """Look for damage, for a moment. Raises sqlite3.DatabaseError saying what is damaged."""
     until = time.monotonic() + CHECKED_S
     db.set_progress_handler(lambda: time.monotonic() > until, 10_000)
     try:

@@ -8,7 +8,8 @@ import msgspec
 
 from ..core.instants import instant
 
-STARTED, ENDED = b'"event":"call.started"', b'"event":"call.ended"'
+MILESTONES = ("call.started", "call.ended")
+STARTED, ENDED = (f'"event":"{name}"'.encode() for name in MILESTONES)
 
 NO_MOOD = {"label": "neutral", "score": 0.0, "trend": "steady"}
 """Where a call's end does not say. A call that says its profile had one without emotions, and not even this."""

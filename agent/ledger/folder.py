@@ -37,11 +37,18 @@ def unusable(folder: Path, reason: str) -> LedgerUnavailable:
 @contextmanager
 def claimed(folder: Path) -> Iterator[bool]:
     """Hold the folder's lock for the block, if nobody else does. The system lets go of it when a process dies."""
+    with held(folder) as lock:
+        yield lock is not None
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[int | None]:
+    """The same, as a descriptor: whoever has inherited it holds the lock as well. None: somebody else does."""
     descriptor = os.open(folder / "lock", os.O_RDWR | os.O_APPEND | os.O_CREAT, stat.S_IRUSR | stat.S_IWUSR)
     with os.fdopen(descriptor, "wb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            yield False
+            yield None
         else:
-            yield True
+            yield file.fileno()

@@ -14,6 +14,7 @@ into a page. So every row here begins with a page of zeros, and what it holds li
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 
 import msgspec
@@ -22,6 +23,8 @@ from .database import transaction
 
 AT_ONCE = 100
 """Rows sorted in one transaction."""
+SEGMENTS_AT_ONCE = 200
+"""Put into place by one statement."""
 PAGE = bytes(4096)
 """More than SQLite keeps of a row together with others."""
 
@@ -79,27 +82,98 @@ def of_call(db: sqlite3.Connection, call: int) -> list[Record]:
         room -= size
     for (data,) in db.execute("SELECT data FROM journal"):
         if (mine := _rows(data).get(call)) is not None:
-            found += _records.decode(mine)
+            found += _list(mine)
     found.sort(key=lambda record: record[0])
     return found
 
 
+def newest_line(db: sqlite3.Connection, call: int) -> bytes | None:
+    """The newest line of one call."""
+    for records in _newest_first(db, call):
+        if (last := max((record for record in records if record[1] is not None), default=None)) is not None:
+            return last[2]
+    return None
+
+
+def last_place(db: sqlite3.Connection, call: int) -> int:
+    """The place of the newest record of one call; 0: there is none."""
+    return next((max(seq for seq, *_ in records) for records in _newest_first(db, call) if records), 0)
+
+
+def _newest_first(db: sqlite3.Connection, call: int) -> Iterator[list[Record]]:
+    """The records of one call in parts, the newest first, so that nobody reads more than is wanted."""
+    rows = (_rows(data).get(call) for (data,) in db.execute("SELECT data FROM journal"))
+    yield [record for mine in rows if mine is not None for record in _list(mine)]
+    for (data,) in db.execute("SELECT data FROM segments WHERE call = ? ORDER BY id DESC", (call,)):
+        yield _of_segment(data, CALL_AT_MOST)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Sorted:
+    """Rows of the journal as segments."""
+
+    last: int
+    """The number of the newest of these rows; all up to it are meant."""
+    rows: tuple[int, int]
+    """How many they were, and their bytes."""
+    segments: list[tuple[int, bytes]]
+    """Call and data."""
+
+
+def in_order(db: sqlite3.Connection, up_to: int) -> Sorted | None:
+    """The oldest of these rows, as segments: the long part of sorting them, and it only reads. None: there are none."""
+    query = "SELECT id, data FROM journal WHERE id <= ? ORDER BY id LIMIT ?"
+    rows = db.execute(query, (up_to, AT_ONCE)).fetchall()
+    if not rows:
+        return None
+    calls: dict[int, list[msgspec.Raw]] = {}
+    for _, data in rows:
+        for call, records in _rows(data).items():
+            calls.setdefault(call, []).append(records)
+    size = sum(len(data) for _, data in rows)
+    segments = [(call, PAGE + compress(_joined(lists))) for call, lists in calls.items()]
+    return Sorted(rows[-1][0], (len(rows), size), segments)
+
+
+def _joined(lists: list[msgspec.Raw]) -> bytes:
+    """Lists of records as one, by the heads of MessagePack's arrays: what is in them need not be looked at."""
+    count, bodies = 0, list[memoryview]()
+    for each in lists:
+        data = memoryview(each)
+        long = {0xDC: 2, 0xDD: 4}.get(data[0], 0)
+        if not long and data[0] & 0xF0 != 0x90:
+            continue  # no list
+        count += int.from_bytes(data[1 : 1 + long]) if long else data[0] & 0x0F
+        bodies.append(data[1 + long :])
+    return b"".join([b"\xdd", count.to_bytes(4), *bodies])
+
+
+def put(db: sqlite3.Connection, found: Sorted) -> bool:
+    """Put rows into their place; what belongs to a call that has been forgotten meanwhile goes. False: they are not
+    what they were, for somebody else has sorted or stripped them; nothing is done.
+
+    In few statements: each lets go of the interpreter, and a busy loop gives it back only after some milliseconds.
+    """
+    with transaction(db):
+        look = "SELECT count(*), total(length(data)) FROM journal WHERE id <= ?"
+        if db.execute(look, (found.last,)).fetchone() != found.rows:
+            return False
+        for start in range(0, len(found.segments), SEGMENTS_AT_ONCE):
+            some = found.segments[start : start + SEGMENTS_AT_ONCE]
+            values = ", ".join(["(?, ?)"] * len(some))
+            db.execute(
+                f"INSERT INTO segments (call, data) SELECT column1, column2 FROM (VALUES {values}) "
+                "WHERE EXISTS (SELECT 1 FROM calls WHERE id = column1)",
+                [value for segment in some for value in segment],
+            )
+        db.execute("DELETE FROM journal WHERE id <= ?", (found.last,))
+    return True
+
+
 def settle(db: sqlite3.Connection, up_to: int) -> None:
-    """Sort these rows of the journal into segments. What belongs to a call that has been forgotten meanwhile goes."""
-    while True:
-        with transaction(db):
-            query = "SELECT id, data FROM journal WHERE id <= ? ORDER BY id LIMIT ?"
-            rows = db.execute(query, (up_to, AT_ONCE)).fetchall()
-            if not rows:
-                return
-            calls: Write = {}
-            for _, data in rows:
-                for call, records in _unpacked(data).items():
-                    calls.setdefault(call, []).extend(records)
-            for call, records in calls.items():
-                if db.execute("SELECT 1 FROM calls WHERE id = ?", (call,)).fetchone():
-                    _keep(db, call, records)
-            db.execute("DELETE FROM journal WHERE id <= ?", (rows[-1][0],))
+    """Sort these rows of the journal into segments, all of it in one go."""
+    while (found := in_order(db, up_to)) is not None:
+        put(db, found)
 
 
 def strip(db: sqlite3.Connection, calls: Iterable[int]) -> None:
@@ -138,19 +212,23 @@ def _of_segment(data: bytes, room: int) -> tuple[list[Record], int]:
     try:
         unpacked = decompress(memoryview(data)[len(PAGE) :])
         return (_records.decode(unpacked), len(unpacked)) if len(unpacked) <= room else ([], 0)
-    except (zlib.error, msgspec.MsgspecError):
+    except (zlib.error, msgspec.MsgspecError, TypeError):  # what is no blob is no buffer
         return [], 0
+
+
+def _list(mine: msgspec.Raw) -> list[Record]:
+    try:
+        return _records.decode(mine)
+    except msgspec.MsgspecError:
+        return []
 
 
 def _rows(data: bytes) -> dict[int, msgspec.Raw]:
     try:
         return _calls.decode(memoryview(data)[len(PAGE) :])
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, TypeError):
         return {}
 
 
 def _unpacked(data: bytes) -> Write:
-    try:
-        return {call: _records.decode(raw) for call, raw in _rows(data).items()}
-    except msgspec.MsgspecError:
-        return {}
+    return {call: _list(raw) for call, raw in _rows(data).items()}

@@ -12,6 +12,7 @@ import stat
 from pathlib import Path
 
 from ..errors import LedgerUnavailable
+from .database import own
 
 KEY = "ledger.key"
 KEY_BYTES = 32
@@ -21,7 +22,7 @@ _NUMBER = re.compile(r"[+\d][\d\s().-]*", re.ASCII)
 
 def read_key(folder: Path, *, make: bool = False) -> bytes:
     """The key of this folder's ledger, made at the first start. Raises LedgerUnavailable, also where there is none."""
-    path = folder / KEY
+    path = own(folder / KEY)
     try:
         if make and not path.exists():
             _make(path)

@@ -1,6 +1,7 @@
 """A ledger that forgets with the process: for tests and trials."""
 
 from collections import OrderedDict
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -54,7 +55,7 @@ class MemoryLedger:
     def keep(self, call_sid: str, step: bytes) -> None:
         self._of(call_sid).steps.append(step)
 
-    def know(self, kind: str, text: str) -> str:
+    def know(self, call_sid: str, kind: str, text: str) -> str:
         name = sha256(text.encode()).hexdigest()
         self.texts[name] = (kind, text)
         return name
@@ -76,6 +77,12 @@ class MemoryLedger:
 
     async def unfinished(self, limit: int) -> list[str]:
         return list(islice((sid for sid, kept in reversed(self.kept.items()) if not kept.ended), limit))
+
+    async def newest(self, call_sids: Collection[str]) -> dict[str, bytes]:
+        return {sid: lines[-1] for sid in call_sids if (lines := self.lines_of(sid))}
+
+    async def known(self, call_sids: Collection[str]) -> set[str]:
+        return {sid for sid in call_sids if sid in self.kept}
 
     async def forget(self, call_sid: str) -> bool:
         if call_sid not in self.kept or not self.kept[call_sid].ended:

@@ -4,18 +4,19 @@ Everything but `follow` is synchronous. What SQLite says is wrong comes out as L
 """
 
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from collections.abc import AsyncIterator, Collection, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
+import msgspec
 import trio
 
 from ..errors import LedgerUnavailable
 from . import journal
-from .database import connect_to_read
+from .database import DATABASE, connect_to_read, damaged, look
 
 LINES_SHOWN = 20_000
 """Lines of one call read back at the most: an hour of readings."""
@@ -46,15 +47,59 @@ class CallRow:
     id: int
     """Its number in this ledger, higher for later calls; another call of the same id has its own."""
 
+    def listed(self) -> dict[str, Any]:
+        """The entry, read. Raises LedgerUnavailable where it is none."""
+        try:
+            entry = msgspec.json.decode(self.entry, type=dict[str, Any])
+            msgspec.convert(entry, _Listed)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            raise _foreign(self.id) from None
+        return entry
+
 
 _NAMES = [field.name for field in fields(CallRow)]
 _COLUMNS, _COMPLETE = ", ".join(_NAMES), _NAMES.index("complete")
+
+
+class _Mood(msgspec.Struct):
+    label: str
+    score: float
+    trend: str
+
+
+class _Listed(msgspec.Struct):
+    """What every entry has at least."""
+
+    mood: _Mood | None
+
+
+def _foreign(call: object) -> LedgerUnavailable:
+    return LedgerUnavailable(f"the ledger cannot be read (call {call!r} is none that Callmood wrote): put a copy back")
 
 
 def open_ledger(folder: Path) -> "Reader":
     """The ledger in a folder, to read; where there is none, an empty one. Raises LedgerUnavailable."""
     with _said():
         return Reader(connect_to_read(folder))
+
+
+def looked_into(folder: Path) -> int:
+    """How many calls there are; nothing is changed. Raises Damaged, Newer, and LedgerUnavailable for all else."""
+    path = folder / DATABASE
+    try:
+        db = connect_to_read(folder)
+        if db is None:
+            return 0
+        with closing(db):
+            look(db)
+            (calls,) = db.execute("SELECT count(*) FROM calls").fetchone()
+            return int(calls)
+    except sqlite3.OperationalError as fault:
+        if "no such" in str(fault):
+            raise damaged(path, fault) from None
+        raise LedgerUnavailable(f"{path} cannot be read ({fault}): check its folder") from None
+    except sqlite3.DatabaseError as fault:
+        raise damaged(path, fault) from None
 
 
 class Reader:
@@ -99,10 +144,23 @@ class Reader:
         id that sorts before this one."""
         return self._page("ended_at IS NOT NULL", (), before or ("~", ""), limit)
 
-    def unfinished(self, limit: int) -> list[str]:
-        """The ids of calls without an end, the newest first."""
-        query = f"SELECT call_sid FROM calls WHERE ended_at IS NULL AND {_LATEST} ORDER BY id DESC LIMIT ?"
-        return [sid for (sid,) in self._rows(query, limit)]
+    def unfinished(self, limit: int, writer: str | None = None) -> list[str]:
+        """The ids of calls without an end, the newest first; of one writer's, or all."""
+        which = "ended_at IS NULL AND (? IS NULL OR writer = ?)"
+        query = f"SELECT call_sid FROM calls WHERE {which} AND {_LATEST} ORDER BY id DESC LIMIT ?"
+        return [sid for (sid,) in self._rows(query, writer, writer, limit)]
+
+    def known(self, call_sids: Collection[str]) -> set[str]:
+        """Which of these there are."""
+        query = "SELECT 1 FROM calls WHERE call_sid = ? LIMIT 1"
+        return {sid for sid in call_sids if self._rows(query, sid)}
+
+    def newest_lines(self, call_sids: Collection[str]) -> dict[str, bytes]:
+        """The newest line of each of these calls that has one."""
+        with self._snapshot(), _said():
+            rows = {sid: row.id for sid in call_sids if (row := self.call(sid)) is not None}
+            lines = ((sid, journal.newest_line(self._db, row)) for sid, row in rows.items())
+            return {sid: line for sid, line in lines if line is not None}
 
     def timeline(self, call_sid: str) -> list[bytes]:
         """The lines of one call, oldest first."""
@@ -114,7 +172,8 @@ class Reader:
 
     def text(self, name: str) -> str | None:
         """A text by its hash, as the ledger's `know` gave it."""
-        return next((text for (text,) in self._rows("SELECT text FROM texts WHERE hash = ?", name)), None)
+        found = next((text for (text,) in self._rows("SELECT text FROM texts WHERE hash = ?", name)), None)
+        return found if isinstance(found, str) else None
 
     def newest(self) -> int:
         """The number of the newest write; `since` gives what came after it."""
@@ -131,6 +190,11 @@ class Reader:
             query = "SELECT call_sid FROM calls WHERE id = ?"
             sids = {call: sid for call in calls for (sid,) in self._rows(query, call)}
         return [(found, list(_lines(records, sids))) for found, records in rows]
+
+    def in_order(self, up_to: int) -> journal.Sorted | None:
+        """Rows of the journal up to this number, sorted, for whoever may put them into their place."""
+        with _said():
+            return None if self._empty else journal.in_order(self._db, up_to)
 
     # --- how ---
 
@@ -156,10 +220,11 @@ class Reader:
         finally:
             self._db.rollback()
 
-    def _rows(self, query: str, *values: object) -> Iterator[tuple]:  # type: ignore[type-arg]
-        if not self._empty:
-            with _said():
-                yield from self._db.execute(query, values)
+    def _rows(self, query: str, *values: object) -> list[tuple]:  # type: ignore[type-arg]
+        if self._empty:
+            return []
+        with _said():
+            return self._db.execute(query, values).fetchall()
 
 
 def _lines(records: journal.Write, sids: dict[int, str]) -> Iterator[tuple[str, bytes]]:
@@ -189,7 +254,10 @@ async def follow(folder: Path, call_sid: str = "") -> AsyncIterator[bytes]:
 
 
 def _row(found: tuple) -> CallRow:  # type: ignore[type-arg]
-    return replace(CallRow(*found), complete=bool(found[_COMPLETE]))
+    try:
+        return msgspec.convert(dict(zip(_NAMES, found, strict=True)) | {"complete": bool(found[_COMPLETE])}, CallRow)
+    except msgspec.ValidationError:
+        raise _foreign(found[_NAMES.index("id")]) from None
 
 
 @contextmanager

@@ -15,7 +15,8 @@ from .database import transaction
 
 CALLS_AT_ONCE = 20
 READINGS = frozenset({"audio.chunk", "audio.gap", None})
-"""Events that are kept as long as readings are, and no longer; steps have no name."""
+"""Events that are kept as long as readings are, and no longer; steps have no name. With the steps go
+the texts that only they needed."""
 
 
 def forget(db: sqlite3.Connection, calls: list[int]) -> None:
@@ -27,6 +28,16 @@ def forget(db: sqlite3.Connection, calls: list[int]) -> None:
 def _forget(db: sqlite3.Connection, calls: list[int]) -> None:
     journal.strip(db, calls)
     db.executemany("DELETE FROM calls WHERE id = ?", [(call,) for call in calls])
+    _forget_texts(db, calls)
+
+
+def _forget_texts(db: sqlite3.Connection, calls: list[int]) -> None:
+    """Remove texts that only these calls needed."""
+    db.executemany("DELETE FROM uses WHERE call = ?", [(call,) for call in calls])
+    db.execute(
+        "DELETE FROM uses WHERE call < 0 AND NOT EXISTS (SELECT 1 FROM calls WHERE id <= -uses.call AND readings = 1)"
+    )
+    db.execute("DELETE FROM texts WHERE NOT EXISTS (SELECT 1 FROM uses WHERE uses.hash = texts.hash)")
 
 
 def days_ago(days: float) -> str:
@@ -46,6 +57,7 @@ def sweep(db: sqlite3.Connection, *, calls_before: str, readings_before: str) ->
         for call in old:
             gone = journal.thin_out(db, call, READINGS)
             db.execute("UPDATE calls SET readings = 0, complete = min(complete, ?) WHERE id = ?", (not gone, call))
+        _forget_texts(db, old)
     return bool(old)
 
 

@@ -16,11 +16,13 @@ import structlog
 from ..core.destination import masked
 from . import journal, retention
 from .database import DATABASE, connect, transaction, wiped
-from .entries import Entry, is_milestone, noted, opened
+from .entries import MILESTONES, Entry, noted, opened
 from .keys import caller_hash, read_key
-from .waiting import Beginning, Item, Kind
+from .waiting import STEP, Beginning, Item
 
 log = structlog.get_logger()
+
+EVENT = b'"event":"'
 
 SETTLE_EVERY_S = 10.0
 REWRITE_EVERY_S = 60.0
@@ -41,12 +43,15 @@ class Store:
     """Make it where its errors can be said: LedgerUnavailable, OSError, sqlite3.Error. So may all its functions raise;
     they have done nothing then, and can be called again."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, writer: str = "") -> None:
+        """`writer`: whose calls these are, where several workers write."""
+        self._folder, self._writer = folder, writer
         self._key = read_key(folder, make=True)
         self._db = connect(folder)
         self._file = self._identity()
         self._open: OrderedDict[str, OpenCall] = OrderedDict()
+        self._noted: set[str] = set()
+        """Texts of this batch."""
         self._settled_at, self._settle_to = time.monotonic(), 0
         self._wipe = self._rewrite = False
         self._rewritten_at = -REWRITE_EVERY_S
@@ -66,6 +71,7 @@ class Store:
         try:
             with transaction(self._db):
                 records: journal.Write = {}
+                self._noted.clear()
                 for item in batch:
                     self._take(item, records)
                 if records:
@@ -82,20 +88,30 @@ class Store:
         kind, name, what = item
         if isinstance(what, Beginning):
             self._begin(name, what)
-        elif isinstance(what, tuple):
-            self._db.execute("INSERT OR IGNORE INTO texts VALUES (?, ?, ?)", (name, *what))
-        elif (call := self._open.get(name) or self._find(name)) is not None:
+            return
+        call = self._open.get(name) or self._find(name)
+        if call is None:
+            return
+        if isinstance(what, bytes):
             call.seq += 1
-            event = None if kind is Kind.STEP else _name(what)
-            records.setdefault(call.row, []).append((call.seq, event, what))
-            if event is not None and is_milestone(what):
+            event = None if kind is STEP else _name(what)
+            if (mine := records.get(call.row)) is None:
+                mine = records[call.row] = []
+            mine.append((call.seq, event, what))
+            if event in MILESTONES:
                 self._note(name, call, what)
+        else:
+            if what.hash not in self._noted:
+                self._db.execute("INSERT OR IGNORE INTO texts VALUES (?, ?, ?)", (what.hash, what.kind, what.text))
+                self._noted.add(what.hash)
+            self._db.execute("INSERT OR IGNORE INTO uses VALUES (?, ?)", (what.hash, call.row))
 
     def _begin(self, sid: str, call: Beginning) -> None:
         entry = opened(sid, call.began_at, masked(call.caller))
-        query = "INSERT INTO calls (call_sid, began_at, caller_hmac, caller, model, entry) VALUES (?, ?, ?, ?, ?, ?)"
+        columns = "call_sid, began_at, caller_hmac, caller, model, entry, writer"
+        query = f"INSERT INTO calls ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)"
         hashed, shown = caller_hash(self._key, call.caller), entry["caller"]
-        values = (sid, call.began_at, hashed, shown, call.model, msgspec.json.encode(entry))
+        values = (sid, call.began_at, hashed, shown, call.model, msgspec.json.encode(entry), self._writer)
         row = self._db.execute(query, values).lastrowid
         self._open[sid] = OpenCall(row or 0, 0, entry)
 
@@ -123,8 +139,7 @@ class Store:
         if found is None:
             return None
         row, entry = found
-        last = max((seq for seq, *_ in journal.of_call(self._db, row)), default=0)
-        call = self._open[sid] = OpenCall(row, last, msgspec.json.decode(entry))
+        call = self._open[sid] = OpenCall(row, journal.last_place(self._db, row), msgspec.json.decode(entry))
         return call
 
     def _let_go(self) -> None:
@@ -137,13 +152,30 @@ class Store:
 
     # --- keeping order ---
 
-    def settle(self, *, everything: bool = False) -> None:
-        """Every few seconds, sort what was written a while ago into place, and remove traces of what was forgotten."""
-        due = time.monotonic() - self._settled_at >= SETTLE_EVERY_S
-        if everything or due:
-            newest = journal.newest(self._db)
-            journal.settle(self._db, newest if everything else self._settle_to)
-            self._settled_at, self._settle_to = time.monotonic(), newest
+    def due(self) -> int | None:
+        """Up to which row of the journal to sort into place now; None: it is not time yet."""
+        return self._settle_to if time.monotonic() - self._settled_at >= SETTLE_EVERY_S else None
+
+    def put(self, found: journal.Sorted) -> bool:
+        """Put rows into place that somebody else has sorted; False: they were others by now."""
+        return journal.put(self._db, found)
+
+    def settled(self) -> None:
+        """What was due is in its place. What has been written by now is due next."""
+        self._settled_at, self._settle_to = time.monotonic(), journal.newest(self._db)
+
+    def settle(self) -> None:
+        """Sort everything into place, now and here."""
+        journal.settle(self._db, journal.newest(self._db))
+        self.settled()
+
+    @property
+    def untidy(self) -> bool:
+        """What was forgotten has left traces, and it is time to remove them."""
+        return self._wipe or (self._rewrite and time.monotonic() - self._rewritten_at >= REWRITE_EVERY_S)
+
+    def tidy(self) -> None:
+        """Remove these traces."""
         if self._rewrite and time.monotonic() - self._rewritten_at >= REWRITE_EVERY_S:
             self.rewrite()
         if self._wipe:
@@ -196,4 +228,5 @@ class Store:
 
 def _name(line: bytes) -> str:
     """The event's name. Before it stand times and an id, which cannot hold quotation marks."""
-    return line.partition(b'"event":"')[2].partition(b'"')[0].decode(errors="replace")
+    start = line.find(EVENT) + len(EVENT)
+    return line[start : line.find(b'"', start)].decode(errors="replace") if start >= len(EVENT) else ""

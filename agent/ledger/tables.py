@@ -40,7 +40,7 @@ CALLS = {
 
 
 def _calls(reader: Reader, call: CallRow) -> Iterator[Row]:
-    entry: dict[str, Any] = msgspec.json.decode(call.entry)
+    entry = call.listed()
     mood = entry.pop("mood") or {}
     found = entry | {"mood": mood.get("label"), "moodScore": mood.get("score"), "moodTrend": mood.get("trend")}
     found |= {"model": call.model, "complete": call.complete}
@@ -59,7 +59,7 @@ def _readings(reader: Reader, call: CallRow) -> Iterator[Row]:
         nested = (event.get(name) or {} for name in ("scores", "emotion", "physical"))
         found = dict(event)
         for each in nested:
-            found |= each
+            found |= each if isinstance(each, dict) else {}
         yield _row(READINGS, found)
 
 
@@ -81,7 +81,7 @@ def _events(reader: Reader, call: CallRow, names: tuple[str, ...]) -> Iterator[d
     for line in reader.timeline(call.call_sid):
         try:
             event = msgspec.json.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             continue
         if isinstance(event, dict) and event.get("event") in names:
             yield event

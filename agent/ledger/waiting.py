@@ -34,8 +34,20 @@ class Beginning:
     model: str
 
 
-Item = tuple[Kind, str, bytes | Beginning | tuple[str, str]]
-"""What waits to be written; the text is the id of a call, or the hash of a text."""
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One that a call needs."""
+
+    hash: str
+    kind: str
+    text: str
+
+
+LINE, STEP = Kind.LINE, Kind.STEP
+"""Looked up once: there are thousands a second of them."""
+
+Item = tuple[Kind, str, bytes | Beginning | Text]
+"""What waits to be written, with the id of its call."""
 
 
 class Waiting:
@@ -47,8 +59,6 @@ class Waiting:
         """Beginnings and ends older than all the items."""
         self.incomplete: set[str] = set()
         """Calls of which something gave way; of very many, some."""
-        self.lost_texts: set[str] = set()
-        """Texts that gave way, by hash."""
         self.dropped = 0
         """Items that gave way."""
 
@@ -62,6 +72,9 @@ class Waiting:
 
     def take(self, most: int) -> list[Item]:
         """The oldest, in order."""
+        if len(self) <= most and not self._first:
+            everything, self._items = list(self._items), deque()
+            return everything
         first = [self._first.popleft() for _ in range(min(len(self._first), most))]
         return first + [self._items.popleft() for _ in range(min(len(self._items), most - len(first)))]
 
@@ -80,9 +93,7 @@ class Waiting:
                 self._first.append(oldest)
                 if len(self._first) <= FIRST_WAITING:
                     continue
-                kind, name, _ = self._first.popleft()
+                _, name, _ = self._first.popleft()
             self.dropped += 1
-            if kind is Kind.TEXT:
-                self.lost_texts.add(name)
-            elif len(self.incomplete) < FIRST_WAITING:
+            if len(self.incomplete) < FIRST_WAITING:
                 self.incomplete.add(name)

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from ..calls.stepcode import decode
 from ..core.rulebook import Rule, parse
 from ..core.rules import Decision
-from ..core.steps import Asked, Began, Made, decode
+from ..core.steps import Asked, Began, Made
 from ..errors import ConfigError
 from .facts import Bar, Kind, RuleFired, Why
 
@@ -28,7 +29,7 @@ def recorded(steps: Iterable[bytes], text: Callable[[str], str | None]) -> Recor
     for data in steps:
         try:
             step = decode(data)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(step, Began):
             began = step

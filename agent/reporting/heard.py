@@ -53,7 +53,7 @@ def _sample(event: Event, emotion: Mapping[str, Any]) -> Sample:
 
 def _anger(emotion: Mapping[str, Any], scores: object) -> float:
     """As EmotionReading.anger, from an event."""
-    if emotion.get("label") in ANGER:
+    if str(emotion.get("label")) in ANGER:
         return _share(number(emotion.get("score")))
     return _share(sum(number(scores.get(label)) or 0.0 for label in ANGER)) if isinstance(scores, Mapping) else 0.0
 

@@ -10,6 +10,8 @@ A ledger in a temporary folder is filled with finished calls. Then, on this mach
   callmood show       a process from start to end, less the same in a folder with a single call
   CPU per call-second of 400 calls at once, each with three lines and three steps a second, written as the service
                       writes them; less the same loop with a ledger that keeps nothing
+  callmood replay     a call of ten minutes, five readings a second, read from the ledger and decided again: how many
+                      times faster than it was, by CPU
 
 Judge a figure by its ratio to the promise beside it. `alive` is GET /healthz: what any answer costs on this machine
 now.
@@ -24,7 +26,9 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -32,13 +36,20 @@ import msgspec
 import numpy as np
 import trio
 
+from agent.actors.recording import Recorder
+from agent.calls.stepcode import encode
+from agent.core.emotion import LABELS, Emotion, EmotionReading
 from agent.core.instants import instant
+from agent.core.steps import Setup
 from agent.http import client, httpx
-from agent.ledger.sqlite import open_sqlite
+from agent.ledger.reading import open_ledger
+from agent.ledger.sqlite import SqliteLedger, open_sqlite
 from agent.ledger.store import Store
 from agent.ledger.waiting import Beginning, Item, Kind
+from agent.rulefile import shipped
 from agent.service import Ready, run_service
 from agent.settings import LedgerSettings, Secret, Settings
+from agent.whatif import try_call
 
 PAGE_MS, SHOW_MS, CPU_MS = 50, 100, 0.05
 CALLS_AT_ONCE, LINES_A_SECOND = 400, 3
@@ -95,7 +106,7 @@ def fill(folder: Path, calls: int) -> None:
     store = Store(folder)
     for start in range(0, calls, CALLS_A_WRITE):
         store.write([item for n in range(start, min(start + CALLS_A_WRITE, calls)) for item in whole_call(n)])
-        store.settle(everything=True)
+        store.settle()
     store.close()
 
 
@@ -203,6 +214,60 @@ async def write_both(seconds: float) -> tuple[float, int]:
             return kept - alone, ledger.dropped
 
 
+# --- deciding again ---
+
+TALK_S, READINGS_A_SECOND = 600.0, 5
+SETUP = Setup(0.7, 500, (), 3.0, 3, 30.0, 50, 30, 0.5, 1.0, 6, 200, 0.85)
+
+
+def talk(ledger: SqliteLedger, name: str) -> None:
+    """A caller who is angry every other half minute, as the service records one."""
+    recorder = Recorder(lambda step: ledger.keep(name, encode(step)), partial(ledger.know, name, "rules"))
+    tracker, rules, state = SETUP.tracker(), SETUP.rules(shipped(SETUP.act_at)), State()
+    recorder.began(0.0, made_by="bench", engine="local", model="bench", setup=SETUP)
+    for n in range(int(TALK_S * READINGS_A_SECOND)):
+        now = n / READINGS_A_SECOND
+        score, label = 0.8 + 0.1 * (n % 7) / 7, "angry" if now % 60 > 30 else "neutral"
+        scores = {each: score if each == label else (1 - score) / 5 for each in LABELS}
+        heard = EmotionReading(Emotion(label, score), "local", n * 200, n * 200 + 1500, now, scores, 0.9, 900)
+        tracker.take(heard, now)
+        recorder.took(heard, now)
+        decision = rules.decide(tracker.mood(now), now, assistant_speaking=True, may_transfer=False)
+        recorder.asked(state, rules.book, decision, now)
+    recorder.ended(TALK_S)
+
+
+@dataclass
+class State:
+    """A call whose assistant talks on, and which nobody takes over."""
+
+    assistant_speaking = assistant_attached = True
+    may_transfer = handed_over = False
+
+    def claim_transfer(self, rule: str) -> bool:
+        return False
+
+    def believe(self, verdict: object) -> None:
+        return
+
+
+async def replay_speed() -> float:
+    """How many times faster than the call, by CPU."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with open_sqlite(Path(folder)) as ledger:
+            ledger.begin(sid(0), caller="")
+            talk(ledger, sid(0))
+            ledger.append(sid(0), line(0, round(1000 * TALK_S), "call.ended", outcome="hangup", summary={}))
+            await ledger.flush()
+        with open_ledger(Path(folder)) as reader:
+            [row] = reader.calls()
+            begun = time.process_time()
+            tried = try_call(reader, row)
+            took_s = time.process_time() - begun
+    assert tried.as_it_was, tried.incomplete
+    return TALK_S / took_s
+
+
 def report(figures: dict[str, float], args: argparse.Namespace) -> None:
     for name, value, promise in (
         ("GET /calls, newest page, p50", figures["newest page p50"], PAGE_MS),
@@ -214,6 +279,7 @@ def report(figures: dict[str, float], args: argparse.Namespace) -> None:
         ("CPU per call-second", figures["cpu"], CPU_MS),
     ):
         print(f"{name:<40} {value:8.3f} ms   promise {promise} ms   ratio {value / promise:.2f}")
+    print(f"{'callmood replay':<40} {figures['replay']:8.0f} times as fast as the call")
     print(f"alive p50 {figures['alive p50']:.1f} ms, p95 {figures['alive']:.1f} ms")
     print(f"{figures['megabytes']:.0f} MB on disk; {figures['dropped']:.0f} lines gave way")
     if args.json:
@@ -232,6 +298,7 @@ def main() -> int:
         figures["show"], figures["show cpu"] = show_ms(Path(full), Path(single), named)
         figures["megabytes"] = sum(path.stat().st_size for path in Path(full).iterdir()) / 1e6
     figures["cpu"], figures["dropped"] = trio.run(write_both, args.seconds)
+    figures["replay"] = trio.run(replay_speed)
     report(figures, args)
     return 0 if figures["dropped"] == 0 else 1
 

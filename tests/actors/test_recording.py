@@ -14,10 +14,11 @@ from agent.actors.channels import WhenFull, open_channel
 from agent.actors.escalator import TransferOrder
 from agent.actors.incoming import Heard, Incoming, Order, Verdict
 from agent.actors.recording import Recorder
+from agent.calls.stepcode import encode, read
 from agent.core import replay as replaying
 from agent.core.context import ContextUpdate
 from agent.core.emotion import LABELS, Emotion, EmotionReading, Gated
-from agent.core.record import Record, read
+from agent.core.record import Record
 from agent.core.replay import replay
 from agent.core.rulebook import RuleBook, parse
 from agent.core.steps import Asked, Setup
@@ -58,7 +59,9 @@ class Script:
         readings_out, readings = open_channel(Incoming, 8, WhenFull.WAIT)
         updates_out, self.updates = open_channel(ContextUpdate, 1, WhenFull.REPLACE, merge=ContextUpdate.replacing)
         transfers_out, self.transfers = open_channel(TransferOrder, 1, WhenFull.REPLACE)
-        recorder = Recorder(lambda step: self.ledger.keep("CA1", step), lambda text: self.ledger.know("rules", text))
+        recorder = Recorder(
+            lambda step: self.ledger.keep("CA1", encode(step)), lambda text: self.ledger.know("CA1", "rules", text)
+        )
         recorder.began(trio.current_time(), made_by="0", engine="none", model="none", setup=SETUP)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._happen, readings_out)
@@ -226,7 +229,7 @@ def test_other_rules_decide_as_if_they_had_been_in_force(
 def test_a_step_that_cannot_be_written_costs_the_call_nothing_and_is_missed() -> None:
     odd = EmotionReading(Emotion("angry", 0.9), "local", 0, 0, 0.0, speech_ms=object())  # type: ignore[arg-type]
     kept: list[bytes] = []
-    recorder = Recorder(kept.append, lambda text: "hash")
+    recorder = Recorder(lambda step: kept.append(encode(step)), lambda text: "hash")
     recorder.began(0.0, made_by="0", engine="none", model="none", setup=SETUP)
     recorder.took(odd, 1.0)
     recorder.ended(2.0)
@@ -234,7 +237,7 @@ def test_a_step_that_cannot_be_written_costs_the_call_nothing_and_is_missed() ->
 
 
 def test_a_ledger_that_fails_costs_the_call_nothing() -> None:
-    def full(step: bytes) -> None:
+    def full(step: object) -> None:
         raise OSError("no space left")
 
     Recorder(full, lambda text: "hash").ended(2.0)

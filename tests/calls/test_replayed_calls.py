@@ -8,10 +8,11 @@ from trio.testing import MockClock
 from agent.actors.incoming import Order
 from agent.calls.call import Call
 from agent.calls.policy import Policy
+from agent.calls.stepcode import read
 from agent.core.budget import PerMinute
 from agent.core.emotion import Emotion, EmotionReading
 from agent.core.keeping import again, kept
-from agent.core.record import Record, read
+from agent.core.record import Record
 from agent.core.replay import Replay, replay
 from agent.core.rulebook import RuleBook, parse
 from agent.core.steps import Asked, Began, Ended, Ordered, Took

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import socket
+import sqlite3
 import subprocess
 from collections.abc import AsyncIterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +16,9 @@ import pytest
 import trio
 
 from agent.cli.abilities import abilities
+from agent.cli.ledger_check import ledger_check
 from agent.cli.online import OFF_BY_S
+from agent.ledger.store import Store
 from agent.settings import Secret, Settings
 from agent.settings_checks import ATTACH_MODES
 from agent.testing.fake_twilio_numbers import FakeTwilioNumbers
@@ -53,6 +57,77 @@ def free_port() -> str:
 
 
 # Offline.
+
+
+def made_ledger(folder: Path) -> Path:
+    """The file of a ledger as the service leaves it."""
+    (folder / "callmood-data").mkdir()
+    Store(folder / "callmood-data").close()
+    return folder / "callmood-data/ledger.db"
+
+
+def changed(file: Path, *statements: str) -> None:
+    with closing(sqlite3.connect(file)) as db:
+        for statement in statements:
+            db.execute(statement)
+        db.commit()
+
+
+def ledger_lines(settings: Settings) -> list[tuple[str, str]]:
+    return list(ledger_check(settings))
+
+
+def test_a_ledger_that_is_not_there_yet_or_is_whole_has_nothing_to_mend(tmp_path: Path) -> None:
+    settings = Settings(data=str(tmp_path / "callmood-data"))
+    assert ledger_lines(settings) == [(f"ledger in {settings.data}, made at the first start", "")]
+    file = made_ledger(tmp_path)
+    before = file.read_bytes()
+    assert ledger_lines(settings) == [(f"ledger in {settings.data}, 0 calls", "")]
+    assert file.read_bytes() == before
+
+
+def test_a_ledger_of_a_later_version_asks_for_that_version(tmp_path: Path) -> None:
+    changed(made_ledger(tmp_path), "PRAGMA user_version = 99")
+    [(what, fix)] = ledger_lines(Settings(data=str(tmp_path / "callmood-data")))
+    assert "newer Callmood (version 99)" in what
+    assert fix == "pip install --upgrade callmood"
+
+
+@pytest.mark.parametrize("harm", ["text", "torn", "no calls"])
+def test_a_ledger_that_is_damaged_is_moved_away_and_the_next_look_finds_nothing_wrong(
+    tmp_path: Path, harm: str
+) -> None:
+    file, settings = made_ledger(tmp_path), Settings(data=str(tmp_path / "callmood-data"))
+    if harm == "no calls":
+        changed(file, "DROP TABLE calls")
+    else:
+        file.write_bytes(b"not a ledger" * 1000 if harm == "text" else file.read_bytes()[:4096] + b"x" * 9000)
+    [(what, fix)] = ledger_lines(settings)
+    assert f"{file} is damaged" in what
+    subprocess.run(fix, shell=True, check=True)
+    assert [fix for _, fix in ledger_lines(settings)] == [""]
+
+
+def test_a_ledger_that_cannot_be_written_asks_for_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, settings = made_ledger(tmp_path), Settings(data=str(tmp_path / "callmood-data"))
+    monkeypatch.setattr("os.access", lambda path, mode: path != file)  # nothing is forbidden to who runs tests as root
+    assert ledger_lines(settings) == [(f"{file} cannot be read and written", f"chmod u+rw {file}")]
+    monkeypatch.setattr("os.access", lambda path, mode: path != file.parent)
+    assert ledger_lines(settings)[0][1] == f"mkdir -p {file.parent} && chmod u+wx {file.parent}"
+
+
+def test_a_key_of_the_ledger_that_is_none_is_said_to_be(tmp_path: Path) -> None:
+    key = made_ledger(tmp_path).with_name("ledger.key")
+    key.write_bytes(b"short")
+    (_, good), (what, fix) = ledger_lines(Settings(data=str(tmp_path / "callmood-data")))
+    assert (good, fix) == ("", f"mv {key} {key}.damaged")
+    assert "not a key of 32 bytes" in what
+
+
+def test_the_ledger_is_among_what_the_doctor_looks_at(run_here: Run, tmp_path: Path) -> None:
+    made_ledger(tmp_path).write_bytes(b"not a ledger")
+    done = run_here("doctor", **GOOD, PORT=free_port())
+    assert any(line.startswith("mv callmood-data/ledger.db ") for line in fixes(done))
 
 
 def test_a_good_set_up_has_nothing_to_mend_and_shows_no_secret(run_here: Run) -> None:

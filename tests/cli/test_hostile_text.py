@@ -9,6 +9,7 @@ import msgspec
 import pytest
 import trio
 
+from agent.calls.stepcode import encode
 from agent.core import steps
 from agent.ledger.sqlite import open_sqlite
 
@@ -33,10 +34,10 @@ def kept(tmp_path: Path) -> None:
     async def main() -> None:
         async with open_sqlite(tmp_path / "callmood-data", readings_days=36_500, calls_days=36_500) as ledger:
             ledger.begin(SID, caller="")
-            rules = ledger.know("rules", '[[rule]]\nname = "cut"\nemotions = ["angry"]\ndo = ["interrupt"]\n')
-            ledger.keep(SID, steps.encode(steps.Began(0, 0.0, steps.VERSION, "1", "local", "m", SETUP)))
-            ledger.keep(SID, steps.encode(steps.Asked(1, 2.0, 3, rules, made)))
-            ledger.keep(SID, steps.encode(steps.Ended(2, 3.0)))
+            rules = ledger.know(SID, "rules", '[[rule]]\nname = "cut"\nemotions = ["angry"]\ndo = ["interrupt"]\n')
+            ledger.keep(SID, encode(steps.Began(0, 0.0, steps.VERSION, "1", "local", "m", SETUP)))
+            ledger.keep(SID, encode(steps.Asked(1, 2.0, 3, rules, made)))
+            ledger.keep(SID, encode(steps.Ended(2, 3.0)))
             ledger.append(SID, event(0, "call.started", attach="tap", vapiCallId=HOSTILE, caller="***67"))
             ledger.append(SID, event(500, "tts.started", text=HOSTILE))
             chunk = {"emotion": {"label": HOSTILE, "score": 0.5}, "source": HOSTILE, "gated": HOSTILE}

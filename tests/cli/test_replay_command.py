@@ -17,9 +17,9 @@ from trio.testing import MockClock
 from agent.audiofile import load_telephone
 from agent.calls.directory import open_directory
 from agent.calls.policy import policy
+from agent.calls.stepcode import decode, encode, read
 from agent.core import steps
 from agent.core.emotion import Emotion, Outcome
-from agent.core.record import read
 from agent.core.rulebook import parse
 from agent.ledger.memory import MemoryLedger
 from agent.ledger.sqlite import open_sqlite
@@ -82,7 +82,7 @@ def keep(
             ledger.begin(call_sid, caller="+15550100001", model="local")
             for kind, text in source.texts.values():
                 if texts or kind != "rules":
-                    ledger.know(kind, text)
+                    ledger.know(call_sid, kind, text)
             for step in kept:
                 ledger.keep(call_sid, step)
             for line in lines:
@@ -155,7 +155,7 @@ def test_a_record_that_is_not_whole_says_why(run_here: Run, tmp_path: Path, kept
 @pytest.mark.parametrize("at", [math.nan, math.inf])
 def test_a_step_outside_time_is_one_that_cannot_be_read(at: float) -> None:
     first, *others = lived().steps_of(SID)
-    record = read([first, steps.encode(steps.Took(1, at, RATHER_ANGRY)), *others])
+    record = read([first, encode(steps.Took(1, at, RATHER_ANGRY)), *others])
     assert record.flaw == "has a step that cannot be read after 1 others"
     assert all(math.isfinite(step.at) for step in record.steps)
 
@@ -241,14 +241,14 @@ def test_a_call_that_nobody_knows_exits_1(run_here: Run, tmp_path: Path) -> None
 
 
 def test_steps_of_a_later_form_are_said_to_be(run_here: Run, tmp_path: Path) -> None:
-    began = steps.decode(lived().steps_of(SID)[0])
+    began = decode(lived().steps_of(SID)[0])
     assert isinstance(began, steps.Began)
-    later = msgspec.structs.replace(began, version=steps.VERSION + 1)
+    later = began._replace(version=steps.VERSION + 1)
 
     async def main() -> None:
         async with open_sqlite(tmp_path / "callmood-data") as ledger:
             ledger.begin(SID, caller="")
-            ledger.keep(SID, steps.encode(later))
+            ledger.keep(SID, encode(later))
             ledger.append(SID, lived().lines_of(SID)[0])
             ledger.append(SID, lived().lines_of(SID)[-1])
             await ledger.flush()

@@ -12,6 +12,7 @@ import msgspec
 import trio
 
 import agent.demo
+from agent.calls.stepcode import encode
 from agent.core import steps
 from agent.ledger.sqlite import open_sqlite
 
@@ -50,11 +51,11 @@ async def keep_a_call(folder: Path, call_sid: str = SID) -> None:
     with trio.fail_after(20):
         async with open_sqlite(folder, readings_days=36_500, calls_days=36_500) as ledger:
             ledger.begin(call_sid, caller=CALLER, model="local")
-            rules = ledger.know("rules", RULES)
+            rules = ledger.know(call_sid, "rules", RULES)
             fired = (steps.Fired("house-rule", 1.6, ("interrupt",)),)
             made = steps.Made(felt, fired, None, "Sorry.", None, False, ())
-            ledger.keep(call_sid, steps.encode(steps.Began(0, 100.0, steps.VERSION, "1", "local", "f" * 64, SETUP)))
-            ledger.keep(call_sid, steps.encode(steps.Asked(1, 103.7, 1, rules, made)))
+            ledger.keep(call_sid, encode(steps.Began(0, 100.0, steps.VERSION, "1", "local", "f" * 64, SETUP)))
+            ledger.keep(call_sid, encode(steps.Asked(1, 103.7, 1, rules, made)))
             for each in happened:
                 ledger.append(call_sid, msgspec.json.encode({**each, "callSid": call_sid}))
             await ledger.flush()

@@ -12,7 +12,7 @@ from agent.engines.local.model import FEATURES, SHIPPED, labelled, load
 from agent.evaluation.comparing import Comparison, Difference, compared
 from agent.evaluation.refit_card import refit_card
 from agent.evaluation.refitting import Material, by_label, chosen, fitted, loss, material, refitted
-from agent.evaluation.tuning import Outcome, Peaks, Point
+from agent.evaluation.tuning import Alarms, Peaks, Point
 from agent.settings import Settings
 
 NOW = Point(0.7, 0.85)
@@ -131,7 +131,7 @@ def test_what_ranks_anger_far_better_is_surely_better_and_what_is_the_same_is_no
 def test_what_ranks_better_but_finds_less_or_alarms_more_is_not_surely_better():
     up, down, level = Difference(0.7, 0.8, (0.05, 0.15)), Difference(0.8, 0.7, (-0.15, 0.02)), None
     same = Difference(0.5, 0.5, (-0.1, 0.1))
-    outcomes = (Outcome(5, 3, 5, 0), Outcome(5, 3, 5, 0))
+    outcomes = (Alarms(5, 3, 5, 0), Alarms(5, 3, 5, 0))
     assert Comparison(up, same, same, outcomes, 9).sure
     assert not Comparison(up, down, same, outcomes, 9).sure
     assert not Comparison(up, same, up, outcomes, 9).sure
@@ -139,7 +139,7 @@ def test_what_ranks_better_but_finds_less_or_alarms_more_is_not_surely_better():
 
 
 def test_how_many_speakers_it_would_take_grows_with_the_square_of_what_is_missing():
-    outcomes = (Outcome(5, 3, 5, 0), Outcome(5, 3, 5, 0))
+    outcomes = (Alarms(5, 3, 5, 0), Alarms(5, 3, 5, 0))
     same = Difference(0.5, 0.5, (-0.1, 0.1))
     unsure = Comparison(Difference(0.7, 0.75, (-0.05, 0.15)), same, same, outcomes, 10)
     assert unsure.speakers_needed == 40

@@ -6,7 +6,7 @@ import pytest
 from made import hearing, readings, row
 
 from agent.evaluation.metrics import binomial_upper
-from agent.evaluation.tuning import Outcome, Peaks, Point, certainty, with_point
+from agent.evaluation.tuning import Alarms, Peaks, Point, certainty, with_point
 from agent.settings import Settings
 
 NOW = Point(0.7, 0.85)
@@ -22,14 +22,14 @@ def peaks(angry: list[float], calm: list[float], settings: Settings | None = Non
 
 def test_the_point_that_finds_most_within_the_wanted_rate_is_chosen():
     found = peaks([0.95, 0.8, 0.75, 0.6], [0.72, 0.3, 0.3, 0.3])
-    assert found.outcome(NOW) == Outcome(angry=4, found=1, other=4, false=0)
+    assert found.outcome(NOW) == Alarms(angry=4, found=1, other=4, false=0)
     point = found.best(0.0, NOW)
     assert point is not None
-    assert found.outcome(point) == Outcome(4, 3, 4, 0), "0.75 is found, and 0.72 raises no alarm"
+    assert found.outcome(point) == Alarms(4, 3, 4, 0), "0.75 is found, and 0.72 raises no alarm"
     assert 0.72 < point.act_at <= 0.75
     loose = found.best(0.25, NOW)
     assert loose is not None
-    assert found.outcome(loose) == Outcome(4, 4, 4, 1)
+    assert found.outcome(loose) == Alarms(4, 4, 4, 1)
 
 
 def test_what_is_good_already_is_left_alone():
@@ -43,7 +43,7 @@ def test_none_is_said_where_no_threshold_will_do():
 def test_an_angry_recording_with_a_calm_beginning_can_alarm_falsely():
     early = row("angry", angry_from_ms=60_000)
     outcome = Peaks([early], [hearing(readings(*[("angry", 0.95)] * 8))], Settings()).outcome(NOW)
-    assert outcome == Outcome(angry=1, found=0, other=1, false=1)
+    assert outcome == Alarms(angry=1, found=0, other=1, false=1)
 
 
 def test_on_speakers_left_out_it_looks_no_better_than_it_is():
@@ -60,10 +60,10 @@ def test_on_speakers_left_out_it_looks_no_better_than_it_is():
 
 
 def test_how_sure_it_is_follows_from_how_much_was_heard():
-    few = certainty(Outcome(10, 9, 20, 0), 0.02)
+    few = certainty(Alarms(10, 9, 20, 0), 0.02)
     assert f"{100 * binomial_upper(0, 20):.1f} %" in few
     assert "149 such recordings" in few
-    assert "enough to be sure of 2 %" in certainty(Outcome(10, 9, 200, 0), 0.02)
+    assert "enough to be sure of 2 %" in certainty(Alarms(10, 9, 200, 0), 0.02)
 
 
 FILE = """# Mine.

@@ -9,10 +9,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 import structlog
 import trio
@@ -20,7 +21,7 @@ from keeping import append, ended, line, numbered, opened, whole_call
 
 from agent.calls.recovery import record_crashed
 from agent.errors import LedgerUnavailable
-from agent.ledger import database, retention, sqlite, store, waiting
+from agent.ledger import database, journal, retention, sqlite, store, waiting
 from agent.ledger.reading import open_ledger
 from agent.ledger.sqlite import SqliteLedger, open_sqlite
 
@@ -115,13 +116,34 @@ async def test_while_the_disk_stands_still_the_oldest_lines_give_way_and_are_cou
     assert complete == {"CA1": False, "CA2": False, "CA3": True}
 
 
+@pytest.mark.parametrize("harm", [full, broken])
+async def test_a_call_can_be_read_while_the_disk_cannot_be_written(
+    tmp_path: Path, harm: Callable[[SqliteLedger], AbstractContextManager[None]]
+) -> None:
+    async with opened(tmp_path) as ledger:
+        await whole_call(ledger, "CA1", line("CA1", n=1))
+        before = await ledger.timeline("CA1")
+        with harm(ledger):
+            ledger.begin("CA2", caller="+15550100077")
+            for n in range(50):
+                ledger.append("CA2", line("CA2", x="y" * 10_000, n=n))
+            with pytest.raises(LedgerUnavailable):
+                await ledger.flush()
+            assert await ledger.timeline("CA1") == before
+            entry = await ledger.call("CA1")
+            assert entry is not None
+            assert [entry] == await ledger.calls(10)
+            with pytest.raises(LedgerUnavailable):
+                await ledger.forget("CA1")
+
+
 async def test_beginnings_and_ends_give_way_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "ITEMS_WAITING", 10)
     async with opened(tmp_path) as ledger:
         with broken(ledger):
             ledger.begin("CA1", caller="+15550100042")
             ledger.append("CA1", line("CA1", "call.started", caller="***42"))
-            text = ledger.know("rules", "text")
+            text = ledger.know("CA1", "rules", "text")
             for one in numbered("CA1", range(40)):
                 ledger.append("CA1", one)
             ledger.append("CA1", ended("CA1"))
@@ -195,7 +217,8 @@ async def test_order_is_kept_again_after_a_fault_though_nothing_is_written(
             raise sqlite3.OperationalError("database is locked")
 
     async with opened(tmp_path):
-        monkeypatch.setattr(store.Store, "settle", locked_once)
+        monkeypatch.setattr(store.Store, "untidy", True)
+        monkeypatch.setattr(store.Store, "tidy", locked_once)
         with trio.fail_after(10):
             while len(tries) < 2:  # noqa: ASYNC110 - the writer tells nobody when it tidies
                 await trio.sleep(0.02)
@@ -283,6 +306,29 @@ async def test_a_killed_process_loses_less_than_its_last_second(tmp_path: Path, 
         assert b'"outcome":"crashed"' in entry
     with open_ledger(tmp_path) as reader:
         assert len(reader.steps("CA1")) == len(lines)
+
+
+async def test_the_end_of_a_crashed_call_is_written_without_reading_the_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(tmp_path) as ledger:
+        ledger.begin("CA1", caller="")
+        for n in range(5):
+            ledger.append("CA1", line("CA1", t=1000 * n))
+            await ledger.flush()
+            await trio.to_thread.run_sync(ledger._store.settle, limiter=ledger._writing)
+        ledger.keep("CA1", b"step")
+    read: list[int] = []
+    whole = journal._of_segment
+    monkeypatch.setattr(journal, "_of_segment", lambda data, room: read.append(len(data)) or whole(data, room))
+    async with opened(tmp_path) as ledger:
+        assert await record_crashed(ledger) == 1
+        await ledger.flush()
+        assert len(read) <= 3, "the step's segment, the newest line's, and the newest once more"
+        monkeypatch.undo()
+        lines = [msgspec.json.decode(one) for one in await ledger.timeline("CA1")]
+        assert [each["t"] for each in lines] == [0, 1000, 2000, 3000, 4000, 4000]
+        assert (lines[-1]["outcome"], lines[-1]["durationMs"]) == ("crashed", 4000)
 
 
 # --- Two processes ---

@@ -12,11 +12,12 @@ from keeping import CALLER, append, ended, line, on_disk, opened, whole_call
 
 from agent.core.instants import instant
 from agent.ledger import journal, retention, sqlite, store
-from agent.ledger.database import connect
+from agent.ledger.database import connect, migrations
+from agent.ledger.purging import Which, purging
 from agent.ledger.reading import open_ledger
 from agent.ledger.sqlite import SqliteLedger
 from agent.ledger.store import Store
-from agent.ledger.waiting import Beginning, Kind
+from agent.ledger.waiting import Beginning, Kind, Text
 
 NOW = datetime.now(UTC)
 
@@ -52,6 +53,74 @@ async def test_a_forgotten_call_is_gone_and_the_others_are_not(tmp_path: Path) -
         assert len(await ledger.calls(10)) == 1
         with open_ledger(tmp_path) as reader:
             assert (reader.steps("CA1"), reader.steps("CA2")) == ([], [b"step of CA2"])
+
+
+async def test_a_text_goes_with_the_last_call_that_needed_it(tmp_path: Path) -> None:
+    async with opened(tmp_path) as ledger:
+        for call, text in (("CA1", "both"), ("CA2", "both"), ("CA2", "second")):
+            if text == "both":
+                ledger.begin(call, caller=CALLER)
+            ledger.know(call, "rules", text)
+        both, second = ledger.know("CA1", "rules", "both"), ledger.know("CA2", "rules", "second")
+        for call in ("CA1", "CA2"):
+            await append(ledger, call, [ended(call)])
+        await ledger.forget("CA2")
+        with open_ledger(tmp_path) as reader:
+            assert (reader.text(both), reader.text(second)) == ("both", None)
+        await ledger.forget("CA1")
+        with open_ledger(tmp_path) as reader:
+            assert reader.text(both) is None
+        ledger.begin("CA3", caller="")
+        ledger.know("CA3", "rules", "both")
+        await ledger.flush()
+        with open_ledger(tmp_path) as reader:
+            assert reader.text(both) == "both", "what comes again is kept again"
+
+
+@pytest.mark.parametrize(("calls_days", "readings_days"), [(1, 1), (36_500, 1)])
+async def test_a_text_goes_when_the_time_of_the_steps_that_needed_it_is_over(
+    tmp_path: Path, calls_days: float, readings_days: float
+) -> None:
+    async with opened(tmp_path) as ledger:
+        for call, days in (("CAold", 40), ("CAnew", 0)):
+            ledger.begin(call, caller="")
+            name = ledger.know(call, "rules", call)
+            ledger.keep(call, b"step")
+            await append(ledger, call, [line(call, "call.started", at=days_ago(days)), ended(call)])
+    async with opened(tmp_path, calls_days=calls_days, readings_days=readings_days) as ledger:
+        await swept(ledger)
+        with closing(sqlite3.connect(tmp_path / "ledger.db")) as db:
+            assert db.execute("SELECT hash, text FROM texts").fetchall() == [(name, "CAnew")]
+
+
+def test_purging_forgets_texts_too_and_keeps_those_of_others(tmp_path: Path) -> None:
+    kept = Store(tmp_path)
+    for call in ("CA1", "CA2"):
+        begun = (Kind.BEGIN, call, Beginning(CALLER, days_ago(1), ""))
+        kept.write([begun, (Kind.TEXT, call, Text(call, "rules", call)), (Kind.LINE, call, ended(call))])
+    kept.close()
+    with purging(tmp_path) as ledger:
+        assert ledger is not None
+        ledger.forget(ledger.find(Which(call_sid="CA1")))
+    with open_ledger(tmp_path) as reader:
+        assert (reader.text("CA1"), reader.text("CA2")) == (None, "CA2")
+
+
+async def test_texts_of_a_ledger_that_did_not_note_who_needs_them_go_with_the_last_of_its_calls(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as db:
+        db.executescript(migrations()[0])
+        for call in ("CA1", "CA2"):
+            over = (call, days_ago(1), days_ago(1), b"{}")
+            db.execute("INSERT INTO calls (call_sid, began_at, ended_at, entry) VALUES (?, ?, ?, ?)", over)
+        db.execute("INSERT INTO texts VALUES ('hash', 'rules', 'text')")
+        db.execute("PRAGMA user_version = 1")
+        db.commit()
+    async with opened(tmp_path) as ledger:
+        await whole_call(ledger, "CA3")
+        for call, left in (("CA2", "text"), ("CA1", None)):
+            await ledger.forget(call)
+            with open_ledger(tmp_path) as reader:
+                assert reader.text("hash") == left
 
 
 async def test_a_call_without_an_end_is_not_forgotten(tmp_path: Path) -> None:
@@ -97,13 +166,14 @@ def test_no_copy_is_left_behind_however_the_lines_of_calls_were_mixed(tmp_path: 
             mixed.append((Kind.LINE, call, line(call, at=call, x="y" * chance.randint(0, 300))))
             mixed.append((Kind.STEP, call, call.encode() + b"z" * chance.randint(0, 100)))
         kept.write(mixed)
-        kept.settle(everything=chance.random() < 0.7)
+        if chance.random() < 0.7:
+            kept.settle()
     kept.write([(Kind.LINE, call, ended(call)) for call in calls])
     chance.shuffle(calls)
     for call in calls[:30]:
         assert kept.forget(call)
     kept.rewrite()
-    kept.settle()
+    kept.tidy()
     everything = on_disk(tmp_path)
     assert [call for call in calls[:30] if call.encode() in everything] == []
     assert [call for call in calls[30:] if not kept.forget(call)] == []
@@ -116,7 +186,7 @@ def test_what_one_process_forgets_another_does_not_bring_back(tmp_path: Path) ->
     other = connect(tmp_path)
     retention.forget(other, [1])
     kept.write([(Kind.LINE, "CA1", line("CA1"))])
-    kept.settle(everything=True)
+    kept.settle()
     assert other.execute("SELECT count(*) FROM segments").fetchone() == (0,)
     other.close()
     kept.close()

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from keeping import append, ended, line, numbered, opened, whole_call
+from keeping import append, ended, line, numbered, on_disk, opened, whole_call
 
 from agent.errors import LedgerUnavailable
 from agent.ledger import database, journal, reading, sqlite, store
@@ -19,16 +20,18 @@ from agent.ledger.entries import is_milestone
 from agent.ledger.memory import CALLS_KEPT, MemoryLedger
 from agent.ledger.reading import follow, open_ledger
 from agent.ledger.sqlite import SqliteLedger, open_sqlite
+from agent.ledger.waiting import Beginning, Kind
 
 
 @pytest.fixture
 def settling(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything is sorted into place at once."""
     monkeypatch.setattr(store, "SETTLE_EVERY_S", 0.0)
+    monkeypatch.setattr(sqlite, "ORDER_EVERY_S", 0.0)
 
 
 async def settled(ledger: SqliteLedger) -> None:
-    await trio.to_thread.run_sync(lambda: ledger._store.settle(everything=True), limiter=ledger._writing)
+    await trio.to_thread.run_sync(ledger._store.settle, limiter=ledger._writing)
 
 
 # --- Keeping ---
@@ -95,15 +98,73 @@ async def test_steps_and_lines_are_kept_apart_each_in_order(tmp_path: Path) -> N
 
 async def test_a_text_is_kept_once_by_its_hash(tmp_path: Path) -> None:
     async with opened(tmp_path) as ledger:
+        ledger.begin("CA1", caller="")
         names = {
-            ledger.know("rules", "[[rule]]"),
-            ledger.know("rules", "[[rule]]"),
-            ledger.know("rules", "# none"),
+            ledger.know("CA1", "rules", "[[rule]]"),
+            ledger.know("CA1", "rules", "[[rule]]"),
+            ledger.know("CA1", "rules", "# none"),
         }
         await ledger.flush()
         with open_ledger(tmp_path) as reader:
             assert {reader.text(name) for name in names} == {"[[rule]]", "# none"}
             assert reader.text("0" * 64) is None
+
+
+async def test_who_waits_for_the_disk_does_not_wait_for_what_others_go_on_giving(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def talk_on(ledger: SqliteLedger) -> None:
+        while True:
+            ledger.append("CA1", line("CA1"))
+            await trio.lowlevel.checkpoint()
+
+    at_once = store.Store.write
+    monkeypatch.setattr(store.Store, "write", lambda *args: time.sleep(0.02) or at_once(*args))
+    async with opened(tmp_path) as ledger, trio.open_nursery() as others:
+        ledger.begin("CA1", caller="")
+        others.start_soon(talk_on, ledger)
+        for _ in range(3):
+            await ledger.flush()
+        others.cancel_scope.cancel()
+
+
+@pytest.mark.usefixtures("settling")
+async def test_what_is_sorted_beside_the_writer_is_put_into_place_once_and_loses_nothing(tmp_path: Path) -> None:
+    async with opened(tmp_path) as ledger:
+        ledger.begin("CA1", caller="")
+        for n in range(40):
+            await append(ledger, "CA1", [line("CA1", n=n)])
+        with closing(sqlite3.connect(tmp_path / "ledger.db")) as db, trio.fail_after(10):
+            while not db.execute("SELECT 1 FROM segments").fetchone():  # noqa: ASYNC110 - it tells nobody
+                await trio.sleep(0.02)
+        assert await ledger.timeline("CA1") == numbered("CA1", range(40))
+
+
+def test_rows_that_another_process_has_sorted_meanwhile_are_not_put_into_place_twice(tmp_path: Path) -> None:
+    kept = store.Store(tmp_path)
+    kept.write([(Kind.BEGIN, "CA1", Beginning("", "2026-01-01T00:00:00.000Z", ""))])
+    kept.write([(Kind.LINE, "CA1", line("CA1"))])
+    with open_ledger(tmp_path) as reader:
+        found = reader.in_order(journal.newest(kept._db))
+        assert found is not None
+        kept.settle()
+        assert not kept.put(found)
+        assert reader.timeline("CA1") == [line("CA1")]
+    kept.close()
+
+
+def test_a_call_that_is_forgotten_while_its_rows_are_sorted_is_not_put_back(tmp_path: Path) -> None:
+    kept = store.Store(tmp_path)
+    for call in ("CA1", "CA2"):
+        kept.write([(Kind.BEGIN, call, Beginning("", "2026-01-01T00:00:00.000Z", ""))])
+        kept.write([(Kind.LINE, call, ended(call))])
+    with open_ledger(tmp_path) as reader:
+        found = reader.in_order(journal.newest(kept._db))
+    assert found is not None
+    kept._db.execute("DELETE FROM calls WHERE call_sid = 'CA1'")
+    assert kept.put(found)
+    assert kept._db.execute("SELECT call FROM segments").fetchall() == [(2,)]
+    kept.close()
 
 
 # --- Reading back ---
@@ -142,7 +203,7 @@ async def test_what_is_read_is_of_one_moment(tmp_path: Path) -> None:
 
             def settle(sql: str) -> None:
                 if "FROM journal" in sql:  # between two looks
-                    ledger._store.settle(everything=True)
+                    ledger._store.settle()
 
             reader._db.set_trace_callback(settle)
             assert reader.timeline("CA1") == numbered("CA1", range(5))
@@ -498,7 +559,7 @@ async def test_the_ledger_in_memory_keeps_what_the_one_on_disk_keeps_for_so_many
                 ledger.keep(call, b"step")
             ledger.append("CA2", ended("CA2"))
             ledger.append("CA1", ended("CA1"))
-            assert ledger.know("rules", "text") == ledger.know("rules", "text")
+            assert ledger.know("CA1", "rules", "text") == ledger.know("CA1", "rules", "text")
             await ledger.flush()
         for question in (
             lambda ledger: ledger.timeline("CA2"),
@@ -507,6 +568,8 @@ async def test_the_ledger_in_memory_keeps_what_the_one_on_disk_keeps_for_so_many
             lambda ledger: ledger.calls(10),
             lambda ledger: ledger.calls(1, ("2026-01-01T00:00:00.000Z", "CA2")),
             lambda ledger: ledger.unfinished(10),
+            lambda ledger: ledger.newest(["CA1", "CA3", "CA4"]),
+            lambda ledger: ledger.known(["CA1", "CA4"]),
             lambda ledger: ledger.forget("CA3"),
             lambda ledger: ledger.forget("CA1"),
             lambda ledger: ledger.forget("CA1"),
@@ -524,3 +587,41 @@ async def test_the_ledger_in_memory_gives_up_its_oldest_calls() -> None:
     assert await ledger.timeline("CA0") == []
     assert len(await ledger.unfinished(CALLS_KEPT + 5)) == CALLS_KEPT
     assert msgspec.json.decode((await ledger.timeline("CA7"))[0])["callSid"] == "CA7"
+
+
+# --- Links ---
+
+
+async def test_the_folder_may_be_a_link_and_what_is_forgotten_is_gone_from_where_it_leads(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "data").symlink_to(tmp_path / "disk")
+    async with opened(tmp_path / "data") as ledger:
+        await whole_call(ledger, "CAmarked")
+        with open_ledger(tmp_path / "disk") as reader:
+            assert reader.find("CAmarked")
+        await ledger.forget("CAmarked")
+    assert b"CAmarked" not in on_disk(tmp_path / "disk")
+
+
+@pytest.mark.parametrize("name", ["ledger.db", "ledger.key"])
+async def test_a_file_that_is_a_link_is_refused_in_one_sentence_and_what_it_leads_to_is_left_alone(
+    tmp_path: Path, name: str
+) -> None:
+    folder, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
+    folder.mkdir()
+    elsewhere.write_bytes(b"x" * 32)
+    (folder / name).symlink_to(elsewhere)
+    with pytest.raises(LedgerUnavailable, match="is a link: set CALLMOOD_DATA"):
+        async with opened(folder):
+            pass
+    assert elsewhere.read_bytes() == b"x" * 32
+    if name == "ledger.db":
+        with pytest.raises(LedgerUnavailable, match="is a link"):
+            open_ledger(folder)
+
+
+async def test_a_folder_that_is_a_link_to_nowhere_is_said_to_be_of_no_use(tmp_path: Path) -> None:
+    (tmp_path / "data").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(LedgerUnavailable, match=r"cannot be used .*: set CALLMOOD_DATA to another"):
+        async with opened(tmp_path / "data"):
+            pass

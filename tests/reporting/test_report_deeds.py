@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from told import chunks, event, samples
 
+from agent.calls.stepcode import encode
 from agent.core import keeping, steps
 from agent.core.rules import Decision, Fired
 from agent.reporting.decisions import recorded
@@ -200,7 +201,7 @@ SETUP = steps.Setup(0.65, 500, (), 3.0, 3, 30.0, 50, 30, 0.5, 3.0, 6, 200, 0.9)
 
 def a_record(made: steps.Made) -> list[bytes]:
     began = steps.Began(0, 100.0, steps.VERSION, "callmood 1", "local", "f" * 64, SETUP)
-    return [steps.encode(began), steps.encode(steps.Asked(1, 102.5, 0, "hash of the rules", made))]
+    return [encode(began), encode(steps.Asked(1, 102.5, 0, "hash of the rules", made))]
 
 
 def a_decision(*fired: steps.Fired) -> steps.Made:

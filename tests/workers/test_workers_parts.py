@@ -1,0 +1,117 @@
+"""What workers are made of: shares of a limit, where calls begin, one page of numbers, files that change hands."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections import Counter
+
+import pytest
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+
+from agent.errors import ConfigError
+from agent.settings import Settings
+from agent.workers.arrivals import Arrival, without_expect
+from agent.workers.berth import check_shared, share, weight
+from agent.workers.pages import together
+from agent.workers.whose import in_path
+from agent.workers.wire import Wire
+
+
+@given(limit=st.integers(0, 200), count=st.integers(1, 64))
+def test_all_shares_of_a_limit_are_the_limit(limit: int, count: int) -> None:
+    parts = [share(Settings(transfers_per_minute=limit), slot, count).transfers_per_minute for slot in range(count)]
+    assert sum(parts) == limit
+    assert max(parts) - min(parts) <= 1
+
+
+def test_a_limit_smaller_than_the_workers_cannot_be_shared_and_one_that_nobody_uses_can() -> None:
+    with pytest.raises(ConfigError, match="hume_sessions is 1, and 2 workers share it"):
+        check_shared(Settings(engine="hume", hume_sessions=1), 2)
+    check_shared(Settings(engine="local", hume_sessions=1, transfers_per_minute=0), 2)
+
+
+def test_calls_begin_with_all_workers_alike_and_only_those_of_one_that_is_away_move() -> None:
+    sids = [f"CA{number:032x}" for number in range(3000)]
+    with_all = {sid: max(range(3), key=lambda slot: weight(sid, slot)) for sid in sids}
+    without_one = {sid: max((0, 2), key=lambda slot: weight(sid, slot)) for sid in sids}
+    counts = Counter(with_all.values())
+    assert all(900 < counts[slot] < 1100 for slot in range(3))
+    assert all(without_one[sid] == slot for sid, slot in with_all.items() if slot != 1)
+
+
+def test_one_page_says_whose_each_number_is_and_can_be_read_by_prometheus() -> None:
+    page = '# HELP a_total Of a {brace}.\n# TYPE a_total counter\na_total{why="a b,{c}"} 1.0\n'
+    page += "# HELP g G.\n# TYPE g gauge\ng 2.0\n"
+    merged = together({0: page.encode(), 2: page.replace("2.0", "5.0").encode()}, 3).decode()
+    found = {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(merged)
+        for sample in family.samples
+    }
+    assert found["a_total", (("why", "a b,{c}"), ("worker", "0"))] == 1.0
+    assert found["g", (("worker", "2"),)] == 5.0
+    assert [found["callmood_worker_up", (("worker", str(slot)),)] for slot in range(3)] == [1.0, 0.0, 1.0]
+    assert merged.count("# TYPE g gauge") == 1
+
+
+@pytest.mark.parametrize(
+    ("target", "sid"),
+    [
+        ("/audio-stream/CA1", "CA1"),
+        ("/audio-stream/CA1/", "CA1"),
+        ("/calls/CA1/actions?x=1", "CA1"),
+        ("/debug/calls/CA%31", "CA1"),
+        ("/events?view=x&call=CA1", "CA1"),
+        ("/events", None),
+        ("/calls", None),
+        ("/calls/CA1/else/where", None),
+        ("/live/CA1", None),
+    ],
+)
+def test_the_path_of_a_request_names_its_call(target: str, sid: str | None) -> None:
+    assert in_path(target) == sid
+
+
+def test_a_body_in_chunks_is_read_without_their_framing_and_what_has_been_answered_is_not_asked_again() -> None:
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n"
+    arrival = Arrival(without_expect(head), bytearray(b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"), chunked=True)
+    assert arrival.body() == b"abcde"
+    assert b"Expect" not in arrival.head
+    assert arrival.head.endswith(b"chunked\r\n\r\n")
+
+
+async def test_a_file_comes_with_its_message_and_stays_the_senders_too() -> None:
+    ours, theirs = socket.socketpair()
+    reader, writer = os.pipe()
+    with (
+        Wire(trio.socket.from_stdlib_socket(ours)) as here,
+        Wire(trio.socket.from_stdlib_socket(theirs)) as there,
+        trio.fail_after(5),
+    ):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(here.send, b"x" * 1_000_000, [writer])
+            message = await there.receive()
+        [came] = there.files()
+        os.close(writer)
+        os.write(came, b"hello")
+        os.close(came)
+        assert message == b"x" * 1_000_000
+        assert os.read(reader, 10) == b"hello"
+        assert os.read(reader, 10) == b"", "somebody else still holds it"
+    os.close(reader)
+
+
+async def test_a_message_that_never_came_whole_leaves_no_file_open() -> None:
+    ours, theirs = socket.socketpair()
+    reader, writer = os.pipe()
+    socket.send_fds(theirs, [b"\x00\x00\x00\x09half"], [writer])
+    theirs.close()
+    os.close(writer)
+    with Wire(trio.socket.from_stdlib_socket(ours)) as here:
+        assert await here.receive() is None
+    assert os.read(reader, 1) == b""
+    os.close(reader)
