@@ -8,7 +8,7 @@ import secrets
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from .calls.directory import CallDirectory, open_directory
 from .calls.history import History
 from .calls.policy import policy
 from .calls.recovery import record_crashed
+from .calls.wall import Wall
 from .engines.streamed import StreamedEngine
 from .errors import ConfigError
 from .ingress.door import RELAYS, Door, serve_door
@@ -38,6 +39,7 @@ from .web.house import House
 from .web.metrics import Metrics
 from .web.server import Web
 from .web.vapi import UNPROVEN_LIMIT
+from .workers.crew import Crew
 
 log = structlog.get_logger()
 
@@ -63,11 +65,13 @@ async def run_service(
     stop: trio.Event | None = None,
     watchdog: Watchdog | None = None,
     listeners: Sequence[Callable[[Mapping[str, Any]], None]] = (),
+    crew: Crew | None = None,
     task_status: trio.TaskStatus[Ready] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until `stop` is set, then drain. Raises ConfigError when these settings cannot be served.
 
-    `watchdog`: who counts the steps that block the loop; `listeners` are told of every event of every call."""
+    `watchdog`: who counts the steps that block the loop; `listeners` are told of every event of every call. `crew`:
+    the other workers, where there are any."""
     check_built(settings)
     if not settings.twilio_auth_token and not insecure and settings.attach != "listen":
         raise ConfigError("TWILIO_AUTH_TOKEN is not set: set it, or start with --insecure to accept unsigned requests")
@@ -78,7 +82,7 @@ async def run_service(
     # most a note and an interruption under way.
     control, calls, twilio = http.client(connections=2 * settings.max_calls), http.client(), http.client()
     models = http.client(connections=settings.max_calls)  # a call asks for one answer at a time
-    async with wiring.ledger(settings) as ledger, control, calls, twilio, models:
+    async with wiring.ledger(settings, crew.ledger if crew else None) as ledger, control, calls, twilio, models:
         vapi, rest = wiring.vapi(settings, control), wiring.twilio_rest(settings, twilio)
         relays: dict[str, Relay] = {}
         engine, second = wiring.engine(settings), wiring.second_engine(settings)
@@ -95,7 +99,8 @@ async def run_service(
             house = House(
                 settings=settings,
                 directory=directory,
-                history=History(directory, ledger),
+                history=History(directory, ledger, crew.peers.live if crew else None),
+                wall=Wall(directory, settings),
                 ledger=ledger,
                 vapi=vapi,
                 vapi_auth=wiring.vapi_auth(settings),
@@ -112,11 +117,13 @@ async def run_service(
                 ),
                 mode=wiring.mode(settings, calls, vapi, directory, server, fallback, rest, relays),
                 fallback=fallback,
+                crew=crew,
             )
             directory.measures = house.metrics
             for listener in (house.metrics.note, *listeners):
                 directory.broadcast.listen(listener)
             server.start_soon(lag, house.metrics.loop_lag.observe)
+            server.start_soon(house.wall.run)
             server.start_soon(rules.watch, house.metrics.rules_reloaded)
             async with serving(house, host, server) as port:
                 task_status.started(Ready(f"http://{bracketed(host)}:{port}", token, directory))
@@ -132,8 +139,14 @@ async def serving(house: House, host: str, server: trio.Nursery) -> AsyncIterato
         upstream = str(Path(folder) / "http.sock")
         web = Web(create_app(house), upstream)
         await server.start(web.serve)
-        door = Door(MediaLines(house.directory, house.signature).serve, upstream, answers=answer_places(house.settings))
-        yield await server.start(partial(serve_door, door, host=host, port=house.settings.port))
+        lines = MediaLines(house.directory, house.signature)
+        server.start_soon(lines.sweep)
+        door = Door(lines.serve, upstream, answers=answer_places(house.settings))
+        async with house.crew.joined(house, door, server) if house.crew else nullcontext():
+            listeners = house.crew.listeners() if house.crew else ()
+            yield await server.start(
+                partial(serve_door, door, host=host, port=house.settings.port, listeners=listeners)
+            )
         await web.close()
 
 

@@ -30,7 +30,7 @@ from .engines.streamed import StreamedEngine, Vendor
 from .engines.streamed.allowance import Allowance
 from .http import httpx
 from .ingress.relay import Relay
-from .ledger.sqlite import SqliteLedger, open_sqlite
+from .ledger.sqlite import Shared, SqliteLedger, open_sqlite
 from .ports import Assistant, Engine, Transfers
 from .settings import Settings
 from .telephony.signature import SignatureCheck
@@ -202,7 +202,8 @@ def signature(settings: Settings) -> SignatureCheck:
     return SignatureCheck(token, settings.webhook_url.rstrip("/") or None, shared_key=shared_key)
 
 
-def ledger(settings: Settings) -> AbstractAsyncContextManager[SqliteLedger]:
+def ledger(settings: Settings, shared: Shared | None = None) -> AbstractAsyncContextManager[SqliteLedger]:
+    """`shared`: this worker's part of it, where there are several."""
     kept = settings.ledger
     folder = Path(settings.data).expanduser()
-    return open_sqlite(folder, readings_days=kept.readings_days, calls_days=kept.calls_days)
+    return open_sqlite(folder, readings_days=kept.readings_days, calls_days=kept.calls_days, shared=shared)

@@ -5,6 +5,7 @@ may still come when the call is over: an id that has begun or ended here once ne
 """
 
 from collections import OrderedDict
+from collections.abc import Collection
 
 import structlog
 
@@ -45,6 +46,10 @@ class VapiBegun:
     def __init__(self, directory: CallDirectory) -> None:
         self._directory = directory
         self._known: OrderedDict[str, None] = OrderedDict()
+
+    def knows(self, ids: Collection[str]) -> bool:
+        """One of these ids has begun or ended here."""
+        return not self._known.keys().isdisjoint(ids)
 
     def unknown(self, message: ServerMessage) -> bool:
         """It is under way, and the first we see of its call."""

@@ -4,7 +4,7 @@ The webhook is answered at once, while Vapi is being asked for a call. Without V
 TwiML says who takes the call when our socket closes, so that nothing of ours or Vapi's can leave a caller alone.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import trio
@@ -64,6 +64,9 @@ class Bridge:
         finally:
             del self._relays[call.call_sid]
             self._directory.relay_ended(call)
+
+    def knows(self, ids: Collection[str]) -> bool:
+        return any(sid in self._relays for sid in ids)
 
     def learn(self, message: ServerMessage) -> None:
         """Calls begin at our webhook."""

@@ -5,6 +5,8 @@ call: nothing of the call itself changes, so nothing of ours can hurt it. Where 
 unread: readings from outside still count, and Vapi's messages say when it is over.
 """
 
+from collections.abc import Collection
+
 import structlog
 import trio
 
@@ -54,6 +56,9 @@ class Fork:
             do="import the number into Vapi, and leave its voice webhook at Twilio as Vapi sets it",
         )
         return fallback_only(self._fallback)
+
+    def knows(self, ids: Collection[str]) -> bool:
+        return self._begun.knows(ids)
 
     def learn(self, message: ServerMessage) -> None:
         if over(message):

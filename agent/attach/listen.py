@@ -4,6 +4,7 @@ The call begins with the first message of Vapi's that carries that address. It i
 proved itself and its host has been checked, for whoever could have us dial anywhere would have a way into our network.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
 
@@ -57,6 +58,9 @@ class Listen:
     async def answer(self, offer: Offer, call: Call | None) -> str:
         log.warning("listen.called_here", do="give the number's voice webhook to Vapi: nothing of Twilio is needed")
         return fallback_only(self._fallback)
+
+    def knows(self, ids: Collection[str]) -> bool:
+        return self._begun.knows(ids)
 
     def learn(self, message: ServerMessage) -> None:
         if over(message):

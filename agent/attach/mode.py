@@ -3,6 +3,7 @@
 Whatever fails in here, the caller still reaches the assistant or a human: an answer is always valid TwiML, in time.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypedDict
 
@@ -67,6 +68,9 @@ class AttachMode(Protocol):
 
     async def answer(self, offer: Offer, call: Call | None) -> str:
         """TwiML for this caller, within five seconds. `call` is None where there is no slot: full, or draining."""
+
+    def knows(self, ids: Collection[str]) -> bool:
+        """A call of one of these ids has begun or ended here, live or not: what comes of it belongs here."""
 
     def learn(self, message: ServerMessage) -> None:
         """An authentic server message of Vapi's. Modes in which calls begin at Vapi begin them here. Never waits."""

@@ -4,6 +4,8 @@ Twilio holds the call, so whatever becomes of the assistant's leg comes back to 
 caller is handed on. Vapi has another id for the call than Twilio; ours travels to it as the header `x-callsid`.
 """
 
+from collections.abc import Collection
+
 from ..assistants.vapi_messages import ServerMessage
 from ..calls.call import Call
 from ..telephony.twiml import dial_assistant, fork_stream
@@ -25,6 +27,9 @@ class Sip:
             return twiml
         call.announce()
         return fork_stream(twiml, **offer.stream(call))
+
+    def knows(self, ids: Collection[str]) -> bool:
+        return False
 
     def learn(self, message: ServerMessage) -> None:
         """Calls begin at our webhook."""

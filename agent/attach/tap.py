@@ -5,6 +5,7 @@ its answer in five seconds whatever Vapi does: when it is slow, wrong or down, t
 call that Vapi makes after that is ended again. A webhook that is repeated shares the call that was asked for first.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import structlog
@@ -76,6 +77,9 @@ class Tap:
         self._introduce(call, asked.call)
         call.announce()
         return fork_stream(asked.call.twiml, **offer.stream(call))
+
+    def knows(self, ids: Collection[str]) -> bool:
+        return any(sid in self._asked for sid in ids)
 
     def learn(self, message: ServerMessage) -> None:
         """Calls begin at our webhook."""

@@ -19,6 +19,7 @@ from .consent import Consent
 from .handover import Handover
 from .mailbox import Mailbox
 from .present import Present
+from .standing import Standing
 from .timeline import CallTimeline
 from .tokens import Tokens
 from .turns import Turns
@@ -68,7 +69,7 @@ class Call:
         self.mood = Mood(NEUTRAL, Trend.STEADY, 0, trio.current_time())
         self.buffer_size = 0
         self.peak_anger = 0.0
-        self.present = Present()
+        self.present, self.standing = Present(), Standing()
         self.workings = Workings()
         self.through_gateway = False
         """The assistant's model is asked through our gateway, which tells it the caller's state: it needs no notes."""
@@ -81,9 +82,11 @@ class Call:
 
         timeline.opening = self.announce
         timeline.keep_to(profile)
+        timeline.told = self.standing.note
         self.consent.recorded_by(timeline.record)
         self.consent.on_stop(self._forget)
         self.consent.on_stop(self.present.forget)
+        self.consent.on_stop(self.standing.forget)
 
     # --- life ---
 
@@ -246,8 +249,8 @@ class Call:
     def claim_transfer(self, rule: str) -> bool:
         return self.handover.claim(rule)
 
-    def transfer_begins(self, destination: str) -> None:
-        self.handover.begin(destination)
+    def transfer_begins(self, destination: str, why: str = "") -> None:
+        self.handover.begin(destination, why)
 
     def transfer_unwanted(self) -> None:
         self.handover.release()

@@ -11,7 +11,9 @@ from datetime import UTC, datetime
 import structlog
 import trio
 
+from ..actors.gathering import Gathering
 from ..actors.heartbeat import checkpoint
+from ..actors.overload import Load
 from ..core.emotion import Outcome
 from ..ports import Assistant, Engine, Ledger
 from ..settings import Settings
@@ -49,6 +51,8 @@ class CallDirectory:
         second_engine: Engine | None,
     ) -> None:
         self._second_engine = second_engine
+        self.load = Load()
+        self.gathering = Gathering(late=self.load.tick)
         self.broadcast, self.policy = Broadcast(), policy
         self.draining = False
         self.measures: Measures = Unmeasured()
@@ -71,6 +75,10 @@ class CallDirectory:
 
     def find_by_vapi(self, vapi_call_id: str) -> Call | None:
         return next((call for call in self._live.values() if call.vapi_call_id == vapi_call_id), None)
+
+    def has(self, call_id: str) -> bool:
+        """The call of this id, or of this id of Vapi's, is here: it goes on, or its relay does."""
+        return call_id in self._live or call_id in self._relayed or self.find_by_vapi(call_id) is not None
 
     def with_line(self, call_sid: str) -> Call | None:
         """The call of this id whose line may come in: one that goes on, or whose relay does."""
@@ -127,6 +135,8 @@ class CallDirectory:
                 self.policy,
                 self._settings,
                 second_engine=self._second_engine,
+                gathering=self.gathering,
+                load=self.load,
             )
         except* Exception as bugs:
             call.end(Outcome.CRASHED)
@@ -212,5 +222,6 @@ async def open_directory(
     async with trio.open_nursery() as nursery:
         directory = CallDirectory(nursery, engine, assistant, ledger, settings, policy, second_engine)
         nursery.start_soon(directory.sweep)
+        nursery.start_soon(directory.gathering.run)
         yield directory
         nursery.cancel_scope.cancel()

@@ -78,10 +78,10 @@ class Handover:
         if self._stage is Stage.CLAIMED and not self._begun:
             self._stage = self._before
 
-    def begin(self, destination: str) -> None:
-        """The platform is being asked."""
+    def begin(self, destination: str, why: str = "") -> None:
+        """The platform is being asked; `why` in plain words."""
         self._destination, self._begun = shown(destination), True
-        self._event("started")
+        self._event("started", **({"why": why} if why else {}))
 
     def succeeded(self) -> bool:
         """The platform has accepted, or says that it happened. True: that is news."""

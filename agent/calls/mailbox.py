@@ -1,12 +1,12 @@
 """Where a call's line leaves what it heard. The line and its call know each other by this alone.
 
-The line hands over each frame and never waits. Frames travel on in blocks of about 100 ms, cut on the media clock so
-that a window never waits for a block to fill; one second of blocks may pile up, then the oldest pays. A relay, where
-there is one, gets each frame at once, and gets it also while nobody may listen: then no frame goes any further. Either
-side learns of the other's end through it: a line that is gone closes the mailbox, and a call that is over hangs the
-line up; but a relay's line, through which the caller speaks with the assistant, stays until the relay releases it. A
-newer line takes over from an older one (Twilio may open a second socket for one call); the older is hung up and no
-longer heard.
+The line hands over each frame and never waits. Frames travel on in blocks of 200 ms, counted on the media clock from the
+first one kept, so that a window never waits for a block to fill; one second of blocks may pile up, then the oldest
+pays. A relay, where there is one, gets each frame at once, and gets it also while nobody may listen: then no frame goes
+any further. Either side learns of the other's end through it: a line that is gone closes the mailbox, and a call that
+is over hangs the line up; but a relay's line, through which the caller speaks with the assistant, stays until the relay
+releases it. A newer line takes over from an older one (Twilio may open a second socket for one call); the older is hung
+up and no longer heard.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,8 @@ from ..actors.channels import Inbox, Outbox, WhenFull, open_channel
 from ..core.audio import Block, MediaFrame
 from ..ports import Line
 
-BLOCK_MS = 100
+BLOCK_MS = 200
+"""A hop: whoever hears them has something to do with each."""
 BLOCKS_A_SECOND = 1000 // BLOCK_MS
 FRAMES_A_BLOCK = 50
 """At most; only a carrier with a broken clock gets there."""
@@ -44,6 +45,10 @@ class Mailbox:
         self.sink: Callable[[MediaFrame], None] | None = None
         """A relay's: while it is set, the line is the relay's to hang up. Gets every frame, whoever listens."""
         self._frames: list[MediaFrame] = []
+        self._origin_ms: int | None = None
+        self._heard_ms = 0
+        """Where on the line's clock the call's own begins; and how far that has come, when another line takes over."""
+        self._cut_ms = 0  # the media time up to which these frames may go: a block ends with the one that gets there
 
     def connect(self, line: Line, serial: int) -> bool:
         """Let this line speak for the call. False: a line with a newer token already does."""
@@ -52,6 +57,7 @@ class Mailbox:
         if self._line is not None:
             self._line.hang_up(*SUPERSEDED)
         self._pass_on()
+        self._origin_ms = None
         self._line, self.serial = line, serial
         self.connected.set()
         self._on_line()
@@ -68,12 +74,19 @@ class Mailbox:
         self.heard_at = frame.heard_at
         if not self._listening():
             return
-        self._frames.append(frame)
-        if frame.end_ms // BLOCK_MS > self._frames[0].media_ms // BLOCK_MS or len(self._frames) == FRAMES_A_BLOCK:
+        frames = self._frames
+        if not frames:
+            if self._origin_ms is None:
+                self._origin_ms = frame.media_ms - self._heard_ms
+            heard_ms = frame.media_ms - self._origin_ms
+            self._cut_ms = frame.media_ms + BLOCK_MS - heard_ms % BLOCK_MS
+        frames.append(frame)
+        if frame.end_ms >= self._cut_ms or len(frames) == FRAMES_A_BLOCK:
             self._pass_on()
 
     def _pass_on(self) -> None:
         if self._frames:
+            self._heard_ms = self._frames[-1].end_ms - (self._origin_ms or 0)
             self._outbox.offer(Block(tuple(self._frames), self.serial))
             self._frames.clear()
 
@@ -92,6 +105,11 @@ class Mailbox:
         elif not self._closed:
             self._pass_on()
         return True
+
+    @property
+    def keeps_up(self) -> bool:
+        """Whether what was passed on has been taken, all but a little: more would only push it out."""
+        return self._closed or 2 * self._outbox.waiting <= BLOCKS_A_SECOND
 
     @property
     def has_line(self) -> bool:

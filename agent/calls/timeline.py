@@ -31,7 +31,7 @@ class Record(Protocol):
 
 class Audience(Protocol):
     def publish(self, call_sid: str, ordinal: int, event: Mapping[str, object], line: bytes) -> None:
-        """Show one event to whoever watches. Never waits, never fails."""
+        """Show one event to whoever watches; `ordinal` 0: now or never. Never waits, never fails."""
 
 
 class CallTimeline:
@@ -40,12 +40,16 @@ class CallTimeline:
     def __init__(self, call_sid: str, *, began: datetime, ledger: Ledger, audience: Audience, keep_text: bool) -> None:
         self._call_sid, self._ledger, self._audience, self._keep_text = call_sid, ledger, audience, keep_text
         self._began, self.began_at = began, trio.current_time()
+        self.began_instant = instant(began)
+        """ISO 8601, UTC."""
         self.counts: Counter[str] = Counter()
         """Events so far, by name."""
         self.last_at: dict[str, float] = {}
         """Loop time of the newest event of each name."""
         self.opening: Callable[[], None] | None = None
         """Records the first event, before any other."""
+        self.told: Callable[[Mapping[str, object], float], None] | None = None
+        """Who else of the call is told of each event as it is shown, with the loop time: a plain function."""
         self._withheld: tuple[str, ...] = ()
         self._only: tuple[str, ...] = ()
 
@@ -63,6 +67,13 @@ class CallTimeline:
         """ISO 8601, UTC, of a moment in the call."""
         return instant(self._began + timedelta(milliseconds=t_ms))
 
+    def aside(self, event: str, **fields: object) -> None:
+        """Show something to whoever watches just now. It is kept nowhere, and has no place in the timeline."""
+        if not self._only:
+            t = self.elapsed_ms
+            entry = {"t": t, "at": self.instant(t), "callSid": self._call_sid, "event": event, **fields}
+            self._audience.publish(self._call_sid, 0, entry, _encode(entry))
+
     def record(self, event: str, **fields: object) -> None:
         if self.opening is not None:
             opening, self.opening = self.opening, None
@@ -75,7 +86,9 @@ class CallTimeline:
         entry = {"t": t, "at": self.instant(t), "callSid": self._call_sid, "event": event, **fields}
         line = _encode(entry)
         self.counts[event] += 1
-        self.last_at[event] = trio.current_time()
+        self.last_at[event] = now = trio.current_time()
+        if self.told is not None:
+            self.told(entry, now)
         self._audience.publish(self._call_sid, self.counts.total(), entry, line)
         if not self._keep_text and any(name in entry for name in SPOKEN):
             line = _encode({name: value for name, value in entry.items() if name not in SPOKEN})

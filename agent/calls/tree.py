@@ -13,9 +13,11 @@ from ..actors.analyzer import Analyzer, Ear, Ears
 from ..actors.channels import WhenFull, open_channel
 from ..actors.decoder import Decoder
 from ..actors.escalator import Escalator, TransferOrder
+from ..actors.gathering import Gathering
 from ..actors.heartbeat import beat
 from ..actors.line_check import LineCheck
 from ..actors.measure import measure
+from ..actors.overload import Load, Share
 from ..actors.publisher import Publisher
 from ..actors.receiver import receive
 from ..actors.second_opinion import SecondOpinion
@@ -40,6 +42,8 @@ async def run_call(
     settings: Settings,
     *,
     second_engine: Engine | None = None,
+    gathering: Gathering | None = None,
+    load: Load | None = None,
 ) -> None:
     """Serve one call from its registration until it has wrapped up. Raises only what is a bug of ours."""
     frames_out, frames = open_channel(Block, BLOCKS_A_SECOND, WhenFull.DROP_OLDEST)
@@ -53,7 +57,14 @@ async def run_call(
     second = second_opinion(call, second_engine, settings, line_check)
     ear = Ear() if second is None else Ears(second.ear)
     meter = Meter(settings.window_s) if settings.profile == "physical-only" else None
-    decoder = Decoder(meter or ear, call.timeline, listening=call.consent.may_listen, line_check=line_check)
+    decoder = Decoder(
+        meter or ear,
+        call.timeline,
+        listening=call.consent.may_listen,
+        line_check=line_check,
+        gathering=gathering,
+        share=Share(load or Load(), engine.name, call.timeline),
+    )
     analyzer = Analyzer(
         engine,
         call.call_sid,

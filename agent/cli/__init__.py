@@ -5,12 +5,30 @@ error.
 """
 
 import sys
+from collections.abc import Callable
 
 import typer
 
 from ..errors import AudioUnreadable, CallmoodError, ConfigError
 from ..groups import alone
-from . import analyze, call, demo, dev, doctor, export, init, ledger, purge, replay, report, rules, serve, train, tune
+from . import (
+    analyze,
+    bench,
+    call,
+    demo,
+    dev,
+    doctor,
+    export,
+    init,
+    ledger,
+    purge,
+    replay,
+    report,
+    rules,
+    serve,
+    train,
+    tune,
+)
 from . import eval as eval_
 
 app = typer.Typer(
@@ -26,6 +44,7 @@ app.command("serve")(serve.serve)
 app.command("call")(call.call)
 app.command("analyze")(analyze.analyze)
 app.command("eval")(eval_.evaluate)
+app.command("bench")(bench.bench)
 app.command("tune")(tune.tune)
 app.command("train")(train.train)
 app.command("calls")(ledger.calls)
@@ -43,8 +62,13 @@ app.command("dev")(dev.dev)
 
 def main() -> None:
     """Run the command named by the arguments, and leave with its exit code."""
+    run(app)
+
+
+def run(command: Callable[[], object]) -> None:
+    """Run it, and leave with an exit code and one sentence where it fails."""
     try:
-        app()
+        command()
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:

@@ -62,7 +62,7 @@ def _measured(event: Mapping[str, Any]) -> Text:
 
 
 def _details(event: Mapping[str, Any]) -> str:
-    known = ("t", "at", "callSid", "event", "summary")
+    known = ("t", "at", "callSid", "event", "summary", "why")
     return "  ".join(visible(f"{name}={_value(value)}") for name, value in event.items() if name not in known)
 
 

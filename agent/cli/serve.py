@@ -4,35 +4,72 @@ import resource
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from ..service import Ready
+    from ..settings import Settings
+    from ..workers.crew import Crew
 
 
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Default: PORT, or 3000. 0: a free one.")] = None,
     config: Annotated[Path | None, typer.Option(help="Settings file; default config/callmood.toml.")] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes. Only 1 for now.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes on the port: one a core, for many calls.")] = 1,
     insecure: Annotated[bool, typer.Option(help="Accept Twilio requests without a signature.")] = False,
 ) -> None:
     """Run the service: prints `ready` and its URL when it listens."""
-    import trio
-
     from ..config_sources import load
     from ..errors import ConfigError
-    from ..logs import configure
-    from ..service import Ready, run_service, stop_on_signals
-    from ..tracing.export import from_dotenv, open_traces
-    from ..watchdog import Watchdog
 
-    if workers != 1:
-        raise ConfigError("--workers above 1 is not built yet: start one process")
     if config is not None and not config.is_file():
         raise ConfigError(f"there is no file {config}: name a settings file")
     settings = load(file=config)
     if port is not None:
         settings = replace(settings, port=port)
+    if workers > 1:
+        several(settings, workers, host, config, insecure=insecure)
+        return
+    serving(settings, host, insecure=insecure, ready=lambda ready: say(settings, ready.url, ready.live_url))
+
+
+def several(settings: "Settings", workers: int, host: str, config: Path | None, *, insecure: bool) -> None:
+    """The same with several processes on one port."""
+    from ..logs import configure
+    from ..workers.supervisor import Asked, supervise
+
+    configure()
+
+    def ready(url: str, token: str) -> None:
+        say(settings, url, f"{url}/live?token={token}")
+
+    if code := supervise(settings, Asked(workers, host, config, insecure), ready):
+        raise typer.Exit(code)
+
+
+def serving(
+    settings: "Settings",
+    host: str,
+    *,
+    insecure: bool,
+    ready: "Callable[[Ready], None]",
+    crew: "Crew | None" = None,
+    tied: "Callable[[], Awaitable[None]] | None" = None,
+) -> None:
+    """Serve in this process until told to stop, or until `tied` returns. `ready` is told once it listens; `crew`: the
+    other workers, where there are any."""
+    import trio
+
+    from ..logs import configure
+    from ..service import Ready, run_service, stop_on_signals
+    from ..tracing.export import from_dotenv, open_traces
+    from ..watchdog import Watchdog
+
     configure()
     from_dotenv(Path.cwd())
 
@@ -50,24 +87,33 @@ def serve(
                         stop=stop,
                         watchdog=watchdog,
                         listeners=[traces] if traces else [],
+                        crew=crew,
                         task_status=task_status,
                     )
                 nursery.cancel_scope.cancel()
 
-            ready: Ready = await nursery.start(run)
-            print(f"ready {ready.url}")
-            if not settings.token:
-                print(f"live  {ready.live_url}")
-            print(leaves(settings.engine, told=bool(settings.vapi_secret), profile=settings.profile), file=sys.stderr)
-            if settings.require_notice and settings.profile != "off":
-                print(told_by(settings.attach), file=sys.stderr)
-            sys.stdout.flush()
+            listening: Ready = await nursery.start(run)
+            ready(listening)
             with watchdog.watching():
+                if tied is not None:
+                    await tied()
+                    stop.set()
                 await trio.sleep_forever()
 
     raise_file_limit()
     watchdog = Watchdog()
     trio.run(main, instruments=[watchdog])
+
+
+def say(settings: "Settings", url: str, live_url: str) -> None:
+    """That we listen, where, and what leaves this machine."""
+    print(f"ready {url}")
+    if not settings.token:
+        print(f"live  {live_url}")
+    print(leaves(settings.engine, told=bool(settings.vapi_secret), profile=settings.profile), file=sys.stderr)
+    if settings.require_notice and settings.profile != "off":
+        print(told_by(settings.attach), file=sys.stderr)
+    sys.stdout.flush()
 
 
 def raise_file_limit() -> None:

@@ -51,6 +51,13 @@ class Metrics:
         draining.set_function(lambda: float(directory.draining))
         full = Gauge("callmood_full", "1 while every place for a call is taken.", registry=registry)
         full.set_function(lambda: float(directory.full))
+        overload = Gauge(
+            "callmood_overload", "Steps by which analysis gives way now; 0: it keeps up.", registry=registry
+        )
+        overload.set_function(lambda: float(directory.load.level))
+        registry.register(
+            Counted("callmood_overloads", "How often this machine could not keep up.", lambda: directory.load.episodes)
+        )
         self._calls = CallNumbers(directory, engines)
         for collector in (VendorNumbers(vendors), self._calls, *([LedgerNumbers(store)] if store else ())):
             registry.register(collector)

@@ -16,8 +16,8 @@ log = structlog.get_logger()
 
 LAST_ANSWERS_S = 1.0
 ON_ITS_WAY = 16 * 1024
-"""Bytes of an answer between Hypercorn and the door, which the system doubles: what a watcher is slow to take has not been
-made yet."""
+"""Bytes of an answer between Hypercorn and the door, which the system doubles: what a watcher is slow to take has not
+been made yet."""
 
 
 class ContainedServer(TCPServer):

@@ -62,18 +62,29 @@ def connected(serial: int = 1) -> tuple[Mailbox, Socket]:
 # --- Blocks ---
 
 
-async def test_blocks_are_cut_on_the_media_clock_every_hundred_milliseconds() -> None:
+async def test_blocks_are_cut_on_the_media_clock_every_fifth_of_a_second() -> None:
     mailbox, line = connected()
-    for number in range(12):
+    for number in range(22):
         mailbox.hear(line, frame(number))
-    assert numbers(heard(mailbox)) == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]
+    assert numbers(heard(mailbox)) == [list(range(10)), list(range(10, 20))]
 
 
-async def test_a_block_is_passed_on_with_the_frame_that_completes_it() -> None:
+async def test_blocks_count_from_the_first_frame_as_windows_do() -> None:
     mailbox, line = connected()
-    for number in range(3, 7):
+    for number in range(3, 14):
         mailbox.hear(line, frame(number))
-    assert numbers(heard(mailbox)) == [[3, 4]], "the clock is cut at its own hundreds, not at the first frame"
+    assert numbers(heard(mailbox)) == [list(range(3, 13))]
+
+
+async def test_a_line_that_takes_over_goes_on_where_the_other_was() -> None:
+    mailbox, line = connected()
+    for number in range(13):
+        mailbox.hear(line, frame(number))
+    other = Socket()
+    assert mailbox.connect(other, 2)
+    for number in range(50, 60):
+        mailbox.hear(other, frame(number))
+    assert numbers(heard(mailbox)) == [list(range(10)), [10, 11, 12], list(range(50, 57))]
 
 
 @given(st.lists(st.tuples(st.integers(0, 10), st.integers(0, 150)), max_size=80))
@@ -103,12 +114,12 @@ async def test_a_carrier_whose_clock_stands_still_is_cut_off_by_count() -> None:
 
 async def test_one_second_of_blocks_may_wait_and_then_the_oldest_pays() -> None:
     mailbox, line = connected()
-    for number in range(5 * 25):
+    for number in range(10 * 25):
         mailbox.hear(line, frame(number))
     waiting = heard(mailbox)
     assert len(waiting) == BLOCKS_A_SECOND
-    assert waiting[0].frames[0].sequence == 5 * 15
-    assert mailbox.dropped == 15
+    assert waiting[0].frames[0].sequence == 10 * 20
+    assert mailbox.dropped == 20
 
 
 async def test_a_relay_gets_each_frame_at_once_and_only_from_the_line_that_counts() -> None:

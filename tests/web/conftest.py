@@ -29,6 +29,7 @@ from agent.telephony.signature import SIGNATURE_HEADER, sign
 from agent.telephony.twiml import StreamPlan
 from agent.testing import CallerStream, FakeCall, FakeTwilio, FakeVapi, Hook, Pace, TwilioCaller
 from agent.testing.sockets import Closed
+from agent.workers.crew import Crew
 
 LONGEST_S = 15
 AUTH_TOKEN = "twilio-auth-token-of-the-tests"
@@ -275,7 +276,7 @@ async def services(nursery: trio.Nursery, folder: Path, longest_s: float = LONGE
     nursery.start_soon(too_slow)
     async with FakeVapi.serve() as vapi, client() as http:
 
-        async def start_one(*, insecure: bool = False, **changes: Any) -> Callmood:
+        async def start_one(*, insecure: bool = False, crew: Crew | None = None, **changes: Any) -> Callmood:
             known: dict[str, Any] = {
                 "port": 0,
                 "data": str(folder / "data"),
@@ -290,7 +291,7 @@ async def services(nursery: trio.Nursery, folder: Path, longest_s: float = LONGE
             returned = trio.Event()
 
             async def run(task_status: trio.TaskStatus[Ready]) -> None:
-                await run_service(settings, stop=stop, insecure=insecure, task_status=task_status)
+                await run_service(settings, stop=stop, insecure=insecure, crew=crew, task_status=task_status)
                 returned.set()
 
             return Callmood(await nursery.start(run), settings, http, vapi, stop, returned)

@@ -154,7 +154,7 @@ async def seen_behind(request_: bytes, tmp_path: Path) -> bytes:
                 seen += await stream.receive_some()
             await stream.send_all(b"HTTP/1.1 204 No Content\r\n\r\n")
 
-    async def no_media(stream: trio.SocketStream, head: bytes) -> None:
+    async def no_media(stream: trio.SocketStream, head: bytes, rest: bytes) -> None:
         raise AssertionError
 
     with trio.fail_after(5), trio.socket.socket(trio.socket.AF_UNIX) as listening:

@@ -11,7 +11,7 @@ import pytest
 import trio
 from wsproto.events import TextMessage
 
-from agent.ingress import door, media
+from agent.ingress import door, line
 from agent.telephony.signature import SIGNATURE_HEADER, sign
 from agent.telephony.twiml import StreamPlan
 from agent.testing import Pace, TwilioCaller
@@ -163,7 +163,7 @@ async def test_a_start_that_names_another_call_than_the_path_is_refused(callmood
 async def test_a_socket_that_never_says_start_is_closed_1008(
     callmood: Callmood, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(media, "START_S", 0.2)
+    monkeypatch.setattr(line, "START_S", 0.2)
     caller = callmood.caller()
     plan = await placed(callmood, caller)
     code, _ = await callmood.closing_of(caller, plan, greet=False)

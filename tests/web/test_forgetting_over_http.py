@@ -6,7 +6,9 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent.errors import LedgerUnavailable
 from agent.ledger.keys import KEY
+from agent.ledger.purging import Which, purging
 from agent.ledger.reading import open_ledger
 from agent.web import listing
 
@@ -80,6 +82,34 @@ async def test_what_a_slow_disk_forgets_after_the_answer_is_shown_to_nobody_eith
     assert [each for each in callmood.ready.directory.broadcast.since(0) if each.call_sid == sid] == []
 
 
+async def test_what_another_process_purges_is_not_shown_to_who_comes_back_either(callmood: Callmood) -> None:
+    purged, kept = await a_whole_call(callmood), await a_whole_call(callmood)
+    await callmood.ready.directory._ledger.flush()
+    with purging(Path(callmood.settings.data)) as ledger:
+        assert ledger is not None
+        ledger.forget(ledger.find(Which(call_sid=purged)))
+    epoch = callmood.ready.directory.broadcast.epoch
+    async with callmood.on_the_line() as line, callmood.watch(last=f"{epoch}-0") as events:
+        shown = {event["callSid"] for _, event in await events.take(8)}
+        while line.call_sid not in shown:
+            shown |= {event["callSid"] for _, event in await events.take(1)}
+    assert shown == {kept, line.call_sid}
+
+
+async def test_while_the_ledger_cannot_say_what_is_forgotten_only_live_calls_are_shown_again(
+    callmood: Callmood, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(call_sids: object) -> set[str]:
+        raise LedgerUnavailable("the disk is gone")
+
+    await a_whole_call(callmood)
+    monkeypatch.setattr(callmood.ready.directory._ledger, "known", broken)
+    epoch = callmood.ready.directory.broadcast.epoch
+    async with callmood.on_the_line() as line, callmood.watch(last=f"{epoch}-0") as events:
+        [(_, first)] = await events.take(1)
+        assert (first["callSid"], first["event"]) == (line.call_sid, "call.started")
+
+
 async def test_a_live_call_an_unknown_one_and_one_that_was_forgotten_are_not(callmood: Callmood) -> None:
     async with callmood.on_the_line() as line:
         answer = await delete(callmood, line.call_sid)
@@ -92,6 +122,19 @@ async def test_a_live_call_an_unknown_one_and_one_that_was_forgotten_are_not(cal
         answer = await delete(callmood, unknown)
         assert answer.status_code == 404
         assert set(answer.json()["error"]) == {"code", "message"}
+
+
+async def test_while_draining_nothing_is_forgotten_and_who_asks_is_told_to_come_again(start: Start) -> None:
+    callmood = await start(drain_s=20.0)
+    sid = await a_whole_call(callmood)
+    async with callmood.on_the_line():
+        callmood.stop.set()
+        await callmood.until(lambda: callmood.ready.directory.draining)
+        answer = await delete(callmood, sid)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "draining")
+    await callmood.returned.wait()
+    with open_ledger(Path(callmood.settings.data)) as reader:
+        assert len(reader.timeline(sid)) > 5, "all of it is there: nothing was half forgotten"
 
 
 async def test_forgetting_needs_the_token_and_comes_from_no_other_site(callmood: Callmood) -> None:
