@@ -63,9 +63,8 @@ async def aggregate(
                 if isinstance(incoming, Order):
                     deeds.obey(incoming, tracker, rules)
                 elif isinstance(incoming, Heard):
-                    if consider is not None:
-                        incoming = replace(incoming, reading=consider(incoming.reading, trio.current_time()))
                     now = trio.current_time()
+                    incoming = considered(incoming, consider, now)
                     if listening():
                         mood = fold(incoming, now, tracker, call, timeline, recorder)
                     else:
@@ -93,6 +92,11 @@ async def aggregate(
                 deeds.carry_out(decision, now, rules.book.rules)
                 decided(decision)
             del decision, mood
+
+
+def considered(heard: Heard, consider: Consider | None, now: float) -> Heard:
+    """What comes in, as it counts."""
+    return heard if consider is None else replace(heard, reading=consider(heard.reading, now))
 
 
 def throw_away(heard: Heard, tracker: MoodTracker) -> None:

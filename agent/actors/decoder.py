@@ -9,7 +9,9 @@ from ..core.speech import SpeechGate
 from ..core.windowing import Windower
 from ..ports import Timeline
 from .channels import Inbox, Outbox
+from .gathering import Gathering
 from .line_check import LineCheck
+from .overload import Load, Share
 
 
 class Ear(Protocol):
@@ -29,7 +31,11 @@ class Decoder:
         *,
         listening: Callable[[], bool] = lambda: True,
         line_check: LineCheck | None = None,
+        gathering: Gathering | None = None,
+        share: Share | None = None,
     ) -> None:
+        """`gathering`: where calls have their speech looked for together; `share`: this call's of the machine."""
+        self._gathering, self._share = gathering or Gathering(), share or Share(Load(), "", timeline)
         self._ear, self._timeline, self._listening, self._line_check = ear, timeline, listening, line_check
         self._assembler, self._gate, self._windower = Assembler(), SpeechGate(), Windower()
         self._explained = 0
@@ -37,13 +43,17 @@ class Decoder:
     async def run(self, frames: Inbox[Block], windows: Outbox[Window], *, dropped: Callable[[], int]) -> None:
         """Decode until the frames end. `dropped` counts the blocks thrown away in front of us, each of which is a gap.
         A block that was on its way when listening stopped is not looked at."""
-        with windows:
+        with windows, self._gathering.attended(), self._share:
             async for block in frames:
-                if self._listening():
-                    self._decode(block, windows, dropped())
+                if self._listening() and self._share.takes_block():
+                    self._decode(block, dropped() + self._share.unheard_blocks)
                 del block  # or the last one would stay here as long as no other comes
+                speech = await self._gathering.speech(self._gate)
+                for window in self._windower.windows(speech):
+                    if window.speech_ms and self._listening() and self._share.takes(window):
+                        windows.offer(window)
 
-    def _decode(self, block: Block, windows: Outbox[Window], dropped: int) -> None:
+    def _decode(self, block: Block, dropped: int) -> None:
         if self._line_check is not None:
             self._line_check.hear(block)
         missing: dict[str, int] = {}
@@ -51,9 +61,8 @@ class Decoder:
             if isinstance(sound, Gap) and sound.cause != "pause":
                 missing[sound.cause] = missing.get(sound.cause, 0) + sound.ms
             self._ear.hear(sound)
-            for window in self._windower.push(sound, self._gate.push(sound)):
-                if window.speech_ms:
-                    windows.offer(window)
+            self._gate.hear(sound)
+            self._windower.hear(sound)
         if "dropped" in missing:
             self._explained = dropped
         for cause, ms in missing.items():

@@ -38,16 +38,17 @@ async def receive(
             await connected.wait()
         last_at = trio.current_time()
         while True:
-            quiet_at = max(last_at, heard_at()) + line_quiet_s
-            with trio.CancelScope(deadline=quiet_at) as quiet:
-                try:
-                    block = await line.receive()
-                except trio.EndOfChannel:
-                    return
-                frames.offer(block)
-                del block  # or the last one would stay here as long as no other comes
-                last_at = trio.current_time()
-            if quiet.cancelled_caught and heard_at() + line_quiet_s <= quiet_at:
+            # One deadline for many blocks: when it comes, whether the line was quiet meanwhile shows.
+            with trio.CancelScope(deadline=max(last_at, heard_at()) + line_quiet_s) as quiet:
+                while True:
+                    try:
+                        block = await line.receive()
+                    except trio.EndOfChannel:
+                        return
+                    frames.offer(block)
+                    del block  # or the last one would stay here as long as no other comes
+                    last_at = trio.current_time()
+            if quiet.cancelled_caught and max(last_at, heard_at()) + line_quiet_s <= quiet.deadline:
                 if not awaited():
                     last_at = trio.current_time()
                     continue

@@ -7,6 +7,7 @@ clock (`trio.current_time`, seconds) at the moment our socket gave us the frame.
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,9 +17,9 @@ SAMPLE_RATE = 8000
 SAMPLES_PER_MS = SAMPLE_RATE // 1000
 
 
-@dataclass(frozen=True, slots=True)
-class MediaFrame:
-    """One message of encoded audio, usually 20 ms, as the carrier sent it."""
+class MediaFrame(msgspec.Struct, frozen=True, gc=False):
+    """One message of encoded audio, usually 20 ms, as the carrier sent it. There are fifty a second of each call: a
+    Struct is made in a fifth of a dataclass's time, and never looked at by the garbage collector."""
 
     sequence: int
     """The carrier's message counter; a jump means messages that will never come."""

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from .audio import Gap, PcmChunk
 from .frames import BLOCK_MS, FRAME_MS, FRAME_SAMPLES, FRAMES_PER_BLOCK, BlockCutter, Skipped
-from .speech import PitchTracker, SpeechJudge
+from .pitch import PitchTracker
+from .speech import SpeechJudge
 
 _DIP_DB: Final = 2.0
 _RANGE_DB: Final = 25.0

@@ -5,13 +5,11 @@ pitch from moment to moment, and stands out from whatever else is on the line. K
 and held notes repeat but never move; dogs and babies repeat too fast. Consonants between and after voiced frames are
 counted by a short hangover.
 
-The pitch is taken from the harmonics between 200 and 1800 Hz, since the network's 300 Hz high-pass removes most
-fundamentals. It is the highest peak of a generalised autocorrelation: that of the spectrum's power to the 0.6, which
-keeps a strong formant from posing as a period (Tolonen & Karjalainen, "A computationally efficient multipitch analysis
-model", 2000), divided by the window's own (Boersma, "Accurate short-term analysis of the fundamental frequency", 1993).
+Gates of many calls are judged at once, which makes no difference to what each of them says.
 """
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
@@ -19,49 +17,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .audio import SAMPLE_RATE, SAMPLES_PER_MS, Gap, PcmChunk
-from .frames import BLOCK_MS, BLOCK_SAMPLES, FRAME_MS, FRAME_SAMPLES, FRAMES_PER_BLOCK, BlockCutter, Skipped
+from .audio import Gap, PcmChunk
+from .frames import BLOCK_MS, BLOCK_SAMPLES, FRAME_MS, FRAMES_PER_BLOCK, BlockCutter, Heard, Skipped
+from .pitch import KEPT, Pitch, PitchTracker, levels, periods, powers
 
 Span = tuple[int, int]
 """Start and end in milliseconds since the first sound."""
-
-Floats = NDArray[np.float32]
-
-_FRAME: Final = 40 * SAMPLES_PER_MS
-"""Three periods of the lowest voice."""
-_HALF: Final = _FRAME // 2
-_SHORTEST, _LONGEST = 8, SAMPLE_RATE // 70
-"""Lags looked at, in samples at 8 kHz: 1000 Hz to 70 Hz. The shortest lags are there to expose barks and whistles."""
-
-
-_BINS_HZ: Final = np.arange(207, 1800, 18)
-"""The harmonics listened to. Bins this close keep the autocorrelation clear of itself up to the longest lag."""
-_COMPRESSION: Final = np.float32(0.6)
-_SHORTER: Final = 0.0022
-"""Preference for the shorter of two equally good periods, per sample of lag."""
-
-
-def _transforms() -> tuple[Floats, Floats]:
-    """Folded frame to the cosine and the sine parts of the bins, tapered: so few bins that a matrix beats an FFT.
-
-    Seen from its middle, a frame's even half holds the cosines and its odd half the sines: half the work for each.
-    """
-    turns = 2 * np.pi * np.outer((np.arange(_HALF) + 0.5 - _HALF) / SAMPLE_RATE, _BINS_HZ)
-    window = np.hanning(_FRAME)
-    taper = (window[:_HALF] * 2 / window.sum())[:, np.newaxis]
-    return (np.cos(turns) * taper).astype(np.float32), (np.sin(turns) * taper).astype(np.float32)
-
-
-def _likeness() -> Floats:
-    """Compressed power in the bins to autocorrelation at lag 0 and at each lag of a voice, the taper undone."""
-    spectrum = np.abs(np.fft.rfft(np.hanning(_FRAME), 4 * _FRAME)) ** 2
-    taper = np.fft.irfft(spectrum ** float(_COMPRESSION))
-    lags = np.concatenate(([0], np.arange(_SHORTEST - 1, _LONGEST + 2)))
-    weights = taper[0] / taper[lags] * (1 - _SHORTER * lags)
-    cosines: NDArray[np.float64] = np.cos(2 * np.pi * np.outer(_BINS_HZ, lags) / SAMPLE_RATE)
-    weighted: Floats = (cosines * weights).astype(np.float32)
-    return weighted
-
 
 _PERIODIC: Final = 0.5
 _STANDS_OUT_DB: Final = 8.0
@@ -81,54 +42,10 @@ _HELD: Final = 25
 """A pitch that stays within a quarter of a semitone for 250 ms is a tone or a held note."""
 _HANGOVER: Final = 15
 """Frames after the last voiced one that count as speech: consonants and the short closures between them."""
-_NO_SPEECH: Final = np.zeros(FRAMES_PER_BLOCK, dtype=np.bool_)
+_NO_SPEECH: Final = [False] * FRAMES_PER_BLOCK
 
-_COSINES, _SINES = _transforms()
-_LIKENESS: Final = _likeness()
-_ROWS: Final = np.arange(FRAMES_PER_BLOCK)
-_SILENCE: Final = np.float32(1e-10)
-
-
-@dataclass(frozen=True, slots=True)
-class Pitch:
-    """Voice in the frames of a block; each array has shape (20,)."""
-
-    level_db: Floats
-    """Level between 200 and 1800 Hz, dB below full scale."""
-    periodicity: Floats
-    """Height of the autocorrelation's best peak, 0 to about 1."""
-    hz: Floats
-    """Frequency of that peak, whether or not it is a voice."""
-
-
-class PitchTracker:
-    """Blocks of 1600 samples in, pitch per 10 ms out. Frames end where their 10 ms end: nothing is looked ahead."""
-
-    def __init__(self) -> None:
-        self._sound = np.zeros(_FRAME - FRAME_SAMPLES + BLOCK_SAMPLES, dtype=np.float32)
-        self._frames = np.lib.stride_tricks.sliding_window_view(self._sound, _FRAME)[::FRAME_SAMPLES]
-
-    def forget(self) -> None:
-        """After a hole longer than a frame."""
-        self._sound[:] = 0
-
-    def track(self, samples: Floats) -> Pitch:
-        kept = _FRAME - FRAME_SAMPLES
-        self._sound[:kept] = self._sound[-kept:]
-        self._sound[kept:] = samples
-        first, last = self._frames[:, :_HALF], self._frames[:, : _HALF - 1 : -1]
-        power = np.square((first + last) @ _COSINES) + np.square((first - last) @ _SINES) + _SILENCE
-        likeness = np.power(power, _COMPRESSION) @ _LIKENESS
-        peaks = likeness[:, 1:]
-        best = peaks[:, 1:-1].argmax(axis=1)
-        before, top, after = peaks[_ROWS, best], peaks[_ROWS, best + 1], peaks[_ROWS, best + 2]
-        bend = np.minimum(before - 2 * top + after, -_SILENCE)
-        shift = np.minimum(np.maximum(0.5 * (before - after) / bend, -0.5), 0.5)
-        return Pitch(
-            level_db=10 * np.log10(power.sum(axis=1)),
-            periodicity=top / likeness[:, 0],
-            hz=SAMPLE_RATE / (best + _SHORTEST + shift).astype(np.float32),
-        )
+MOST: Final = 64
+"""Blocks judged in one go: two or three milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,68 +90,157 @@ class SpeechJudge:
         self._since_voice = _HANGOVER
 
     def judge(self, pitch: Pitch) -> Judged:
-        self._quietest.append(max(_QUIETEST_DB, float(pitch.level_db.min())))
-        audible_db = max(self.floor_db + _STANDS_OUT_DB, _QUIETEST_DB)
-        voiced = (pitch.periodicity > _PERIODIC) & (pitch.level_db > audible_db) & (pitch.hz < _HIGHEST_HZ)
-        if self._since_voice >= _HANGOVER and not voiced.any():
-            self._run = 0
-            return Judged(voiced, _NO_SPEECH)
-        frames = zip(voiced.tolist(), pitch.hz.tolist(), strict=True)
-        return Judged(voiced, np.array([self._frame(is_voiced, hz) for is_voiced, hz in frames]))
+        audible_db = self.audible_db(float(pitch.level_db.min()))
+        voiced = is_voice(pitch.periodicity, pitch.hz) & (pitch.level_db > audible_db)
+        speech = self.speech(voiced.tolist(), pitch.hz.tolist()) if voiced.any() else self.silence()
+        return Judged(voiced, np.array(speech))
 
-    def _frame(self, voiced: bool, hz: float) -> bool:
-        if not voiced:
-            self._run = 0
-            self._since_voice += 1
-            return self._since_voice <= _HANGOVER
-        glides = self._last_hz / _GLIDE < hz < self._last_hz * _GLIDE
-        self._run = self._run + 1 if glides else 1
-        still = self._anchor_hz / _MOVES < hz < self._anchor_hz * _MOVES
-        self._held = self._held + 1 if still else 0
-        if not still:
-            self._anchor_hz = hz
-        self._last_hz = hz
-        if self._run >= _VOICE_RUN and self._held < _HELD:
-            self._since_voice = 0
-        else:
-            self._since_voice += 1
-        return self._since_voice <= _HANGOVER
+    def audible_db(self, quietest_db: float) -> float:
+        """What a voice must be louder than in the next block, whose quietest frame has this level."""
+        self._quietest.append(max(_QUIETEST_DB, quietest_db))
+        return max(self.floor_db + _STANDS_OUT_DB, _QUIETEST_DB)
+
+    def silence(self) -> list[bool]:
+        """Which frames of a block without any voice belong to speech."""
+        self._run = 0
+        left = max(0, _HANGOVER - self._since_voice)
+        if not left:
+            return _NO_SPEECH
+        self._since_voice += FRAMES_PER_BLOCK
+        return [True] * left + [False] * (FRAMES_PER_BLOCK - left)
+
+    def speech(self, voiced: list[bool], hz: list[float]) -> list[bool]:
+        """Which frames of a block belong to speech."""
+        run, held, since = self._run, self._held, self._since_voice
+        last, anchor = self._last_hz, self._anchor_hz
+        flags = []
+        for is_voiced, now in zip(voiced, hz, strict=True):
+            if is_voiced:
+                run = run + 1 if last / _GLIDE < now < last * _GLIDE else 1
+                if anchor / _MOVES < now < anchor * _MOVES:
+                    held += 1
+                else:
+                    held, anchor = 0, now
+                last = now
+                since = 0 if run >= _VOICE_RUN and held < _HELD else since + 1
+            else:
+                run = 0
+                since += 1
+            flags.append(since <= _HANGOVER)
+        self._run, self._held, self._since_voice = run, held, since
+        self._last_hz, self._anchor_hz = last, anchor
+        return flags
 
 
 class SpeechGate:
     """One call's gate: sounds in, speech spans out. Judges 200 ms at a time."""
 
     def __init__(self) -> None:
+        self.pending: deque[Heard | Skipped] = deque()
+        """What has been heard and not been judged."""
         self._cutter = BlockCutter()
         self._tracker = PitchTracker()
         self._judge = SpeechJudge()
         self._until_ms = 0
+        self._spans: list[Span] = []
 
     def forget(self) -> None:
         """Overwrite what is kept of the sound."""
         self._cutter.forget()
         self._tracker.forget()
+        for block in self.pending:
+            if isinstance(block, Heard):
+                block.samples[:] = 0
+        self.pending.clear()
+        self._spans.clear()
         self._judge = SpeechJudge()
 
     def push(self, sound: PcmChunk | Gap) -> Speech:
-        spans: list[Span] = []
-        for block in self._cutter.push(sound):
-            if isinstance(block, Skipped):
-                self._until_ms += block.blocks * BLOCK_MS
-                self._tracker.forget()
-                self._judge.pause()
-                continue
-            judged = self._judge.judge(self._tracker.track(block.samples))
-            spans += _spans(judged.speech, self._until_ms)
-            self._until_ms += BLOCK_MS
-        return Speech(self._until_ms, tuple(spans))
+        """Hear a sound and judge it at once."""
+        self.hear(sound)
+        while self.pending:
+            judge((self,))
+        return self.speech()
+
+    def hear(self, sound: PcmChunk | Gap) -> None:
+        """Take the next sound, of any length, to be judged with those of other calls."""
+        self.pending.extend(self._cutter.push(sound))
+
+    def speech(self) -> Speech:
+        """What has been found since this was asked last."""
+        found, self._spans = tuple(self._spans), []
+        return Speech(self._until_ms, found)
+
+    def next(self) -> NDArray[np.float32] | None:
+        """The next block of sound to be judged; holes in front of it are passed over."""
+        while self.pending:
+            block = self.pending[0]
+            if isinstance(block, Heard):
+                return block.samples
+            self.pending.popleft()
+            self._until_ms += block.blocks * BLOCK_MS
+            self._tracker.forget()
+            self._judge.pause()
+        return None
+
+    def audible_db(self, quietest_db: float) -> float:
+        return self._judge.audible_db(quietest_db)
+
+    def continued(self, samples: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+        self._tracker.continued(samples, out)
+
+    def take(self, voiced: list[bool] | None, hz: list[float]) -> None:
+        """The frames of the next block as they were found; None: there is no voice in any. It is done with then."""
+        block = self.pending.popleft()
+        if isinstance(block, Heard):
+            self._tracker.passed(block.samples)
+            block.samples[:] = 0
+        speech = self._judge.silence() if voiced is None else self._judge.speech(voiced, hz)
+        self._spans += _spans(speech, self._until_ms)
+        self._until_ms += BLOCK_MS
 
 
-def _spans(flags: NDArray[np.bool_], start_ms: int) -> list[Span]:
+def judge(gates: Sequence[SpeechGate]) -> None:
+    """The next block of each of these, at most MOST: a few milliseconds. Gates that wait for nothing are passed over.
+
+    Only blocks that stand out from their line are looked at for a voice: half of a call is silence.
+    """
+    ready = [(gate, block) for gate in gates if (block := gate.next()) is not None]
+    if not ready:
+        return
+    sounds = np.empty((len(ready), KEPT + BLOCK_SAMPLES), dtype=np.float32)
+    for (gate, block), sound in zip(ready, sounds, strict=True):
+        gate.continued(block, sound)
+    power = powers(sounds)
+    sounds[:] = 0
+    level_db = levels(power).reshape(len(ready), FRAMES_PER_BLOCK)
+    quietest = level_db.min(axis=1).tolist()
+    audible_db = [gate.audible_db(level) for (gate, _), level in zip(ready, quietest, strict=True)]
+    audible = level_db > np.array(audible_db, dtype=np.float32)[:, np.newaxis]
+    lively = np.flatnonzero(audible.any(axis=1))
+    for at in np.flatnonzero(~audible.any(axis=1)).tolist():
+        ready[at][0].take(None, [])
+    if len(lively):
+        periodicity, hz = periods(power.reshape(*level_db.shape, -1)[lively].reshape(-1, power.shape[1]))
+        voiced = is_voice(periodicity, hz).reshape(-1, FRAMES_PER_BLOCK) & audible[lively]
+        which: list[int] = lively.tolist()
+        flags: list[list[bool]] = voiced.tolist()
+        rows = [row.tolist() for row in hz.reshape(-1, FRAMES_PER_BLOCK)]
+        for at, has_voice, row in zip(which, flags, rows, strict=True):
+            ready[at][0].take(has_voice if any(has_voice) else None, row)
+
+
+def is_voice(periodicity: NDArray[np.float32], hz: NDArray[np.float32]) -> NDArray[np.bool_]:
+    return (periodicity > _PERIODIC) & (hz < _HIGHEST_HZ)
+
+
+def _spans(flags: list[bool], start_ms: int) -> list[Span]:
     """Runs of set flags, in milliseconds."""
+    if flags is _NO_SPEECH:
+        return []
     spans: list[Span] = []
     at_ms = start_ms
-    for is_speech, run in groupby(flags.tolist()):
+    for is_speech, run in groupby(flags):
         until_ms = at_ms + FRAME_MS * sum(1 for _ in run)
         if is_speech:
             spans.append((at_ms, until_ms))

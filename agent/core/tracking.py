@@ -63,9 +63,10 @@ class TrendSeries:
         points = [(second, total / n) for second, total, n in self._points if now - second <= self._span_s + 1]
         if len(points) < _TREND_POINTS:
             return Trend.STEADY
-        mean_t = sum(t for t, _ in points) / len(points)
-        mean_v = sum(v for _, v in points) / len(points)
-        slope = sum((t - mean_t) * (v - mean_v) for t, v in points) / sum((t - mean_t) ** 2 for t, _ in points)
+        mean_t = sum([second for second, _ in points]) / len(points)
+        mean_v = sum([value for _, value in points]) / len(points)
+        away = [(second - mean_t, value - mean_v) for second, value in points]
+        slope = sum([t * v for t, v in away]) / sum([t**2 for t, _ in away])
         if abs(slope) < RISING_FROM:
             return Trend.STEADY
         return Trend.RISING if slope > 0 else Trend.FALLING

@@ -25,6 +25,8 @@ class Windower:
         # From here on, times count from the first sound.
         self._heard_samples = 0
         self._next_end_ms = hop_ms
+        self._arrived: list[tuple[int, float]] = []
+        """How much had been heard by then, and when."""
         self._speech: deque[Span] = deque()
         self._gaps: deque[Span] = deque()
 
@@ -34,21 +36,34 @@ class Windower:
         `speech` is what `SpeechGate.push` said to the same sound. A window is complete when its sound is here and has
         been judged; the gate judges 200 ms at a time, so with a hop that is a multiple of that the two coincide.
         """
+        self.hear(sound)
+        return self.windows(speech)
+
+    def hear(self, sound: PcmChunk | Gap) -> None:
+        """Take note of the next sound; `windows` says what it completes."""
         if self._origin_ms is None:
             self._origin_ms = sound.start_ms
-        self._speech.extend(speech.spans)
         self._take(sound)
-        judged_ms = min(speech.until_ms, self._heard_samples // SAMPLES_PER_MS)
-        windows = []
+        self._arrived.append((self._heard_samples // SAMPLES_PER_MS, sound.heard_at))
+
+    def windows(self, speech: Speech) -> list[Window]:
+        """The windows completed by what has been heard since this was asked last, oldest first."""
+        self._speech.extend(speech.spans)
+        windows: list[Window] = []
+        for heard_ms, heard_at in self._arrived:
+            self._complete(min(speech.until_ms, heard_ms), heard_at, windows)
+        self._arrived.clear()
+        self._forget()
+        return windows
+
+    def _complete(self, judged_ms: int, heard_at: float, windows: list[Window]) -> None:
         while self._next_end_ms <= judged_ms:
-            window = self._window(self._origin_ms, self._next_end_ms, sound.heard_at)
+            window = self._window(self._origin_ms or 0, self._next_end_ms, heard_at)
             if window.missing_ms < window.end_ms - window.start_ms:
                 windows.append(window)
                 self._next_end_ms += self._hop_ms
             else:
                 self._pass_over_gap(judged_ms)
-        self._forget()
-        return windows
 
     def _take(self, sound: PcmChunk | Gap) -> None:
         if isinstance(sound, PcmChunk):

@@ -62,7 +62,7 @@ def _blocks(samples: NDArray[np.int16]) -> tuple[Floats, Floats, Floats, Floats]
     step = spectrum.KEPT + BLOCK_SAMPLES
     spectra = spectrum.look(np.lib.stride_tricks.sliding_window_view(sound, step)[::BLOCK_SAMPLES])
     quietest = np.concatenate(
-        (np.full(voice.FLOOR_BLOCKS - 1, voice.FLOOR_CEILING_DB, np.float32), voice.floors_of(spectra))
+        (np.full(voice.FLOOR_BLOCKS - 1, voice.FLOOR_CEILING_DB, np.float32), voice.floors_of(spectra.level_db))
     )
     floors = np.lib.stride_tricks.sliding_window_view(quietest, voice.FLOOR_BLOCKS).min(axis=1)
     octaves, good = voice.new_octaves(1), voice.new_good(1)

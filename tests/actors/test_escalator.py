@@ -66,7 +66,7 @@ class Scene:
     def transfer_under_way(self) -> bool:
         return self.handover.under_way
 
-    def transfer_begins(self, destination: str) -> None:
+    def transfer_begins(self, destination: str, why: str) -> None:
         self.handover.begin(destination)
 
     def transfer_confirmed(self) -> None:

@@ -277,7 +277,8 @@ async def test_an_operators_interruption_goes_out_without_a_note_and_says_whose_
         scene.updates.offer(update("", say=SORRY, reason="operator"))
         await trio.sleep(1)
     assert scene.told == [(0.0, SORRY)]
-    assert scene.named("tts.cancelled") == [(0.0, {"reason": "operator", "heardMs": 1_200})]
+    why = "Somebody at the screen wanted it."
+    assert scene.named("tts.cancelled") == [(0.0, {"reason": "operator", "heardMs": 1_200, "why": why})]
     assert scene.named("context.updated") == []
 
 

@@ -91,7 +91,7 @@ def test_a_window_asked_for_a_little_late_is_the_window_it_was() -> None:
 
 def test_a_meter_that_forgets_holds_nothing_of_the_voice() -> None:
     meter = heard(VOICE[:47_000])
-    arrays = [meter._rows, meter._cutter._block, meter._tracker._sound]
+    arrays = [meter._rows, meter._cutter._block, meter._tracker._end]
     assert all(array.any() for array in arrays)
     meter.forget()
     assert not any(array.any() for array in arrays)

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from agent.core.audio import Gap, PcmChunk
 from agent.core.frames import BLOCK_SAMPLES
-from agent.core.speech import PitchTracker, SpeechGate
+from agent.core.pitch import PitchTracker
+from agent.core.speech import SpeechGate, judge
 
 VOICES = Path(__file__).parents[2] / "agent/demo/voices"
 SECOND = np.arange(8000) / 8000
@@ -108,3 +109,45 @@ def test_a_voice_is_found_again_after_a_gap():
     gate.push(PcmChunk(voice(150, 1.0), 0, 0.0))
     gate.push(Gap(1000, 60_000, "pause", 0.0))
     assert gate.push(PcmChunk(voice(150, 1.0), 61_000, 0.0)).spans
+
+
+def test_gates_judged_together_say_what_each_says_alone():
+    sounds = [voice(hz, 1.5) // quieter for hz, quieter in ((110, 1), (180, 8), (250, 40))]
+    sounds += [NOISE.integers(-9000, 9000, 12_000).astype(np.int16), np.zeros(12_000, np.int16)]
+    alone = [SpeechGate().push(PcmChunk(sound, 0, 0.0)) for sound in sounds]
+    gates = [SpeechGate() for _ in sounds]
+    for gate, sound in zip(gates, sounds, strict=True):
+        gate.hear(PcmChunk(sound, 0, 0.0))
+    while any(gate.pending for gate in gates):
+        judge(gates)
+    together = [gate.speech() for gate in gates]
+    assert together == alone
+    assert together[0].spans
+    assert not together[-1].spans
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=8), st.randoms(use_true_random=False))
+@settings(max_examples=20, deadline=None)
+def test_who_else_is_judged_makes_no_difference(others, chance):
+    sound = voice(160, 1.2)
+    beside = [voice(90 + 60 * each, 1.2) // (1 + 9 * each) for each in others]
+    gates = [SpeechGate() for _ in (sound, *beside)]
+    for at in range(0, len(sound), BLOCK_SAMPLES):
+        for gate, each in zip(gates, (sound, *beside), strict=True):
+            gate.hear(PcmChunk(each[at : at + BLOCK_SAMPLES], at // 8, 0.0))
+        judge(chance.sample(gates, len(gates)))
+    assert gates[0].speech() == SpeechGate().push(PcmChunk(sound, 0, 0.0))
+
+
+def test_a_gate_that_forgets_overwrites_what_it_had_heard():
+    gate = SpeechGate()
+    gate.push(PcmChunk(voice(150, 1.05), 0, 0.0))
+    gate.hear(PcmChunk(voice(150, 0.5), 1050, 0.0))
+    waiting = [block.samples for block in gate.pending]
+    kept = [*waiting, gate._cutter._block, gate._tracker._end]
+    assert len(waiting) == 2
+    assert all(array.any() for array in kept)
+    gate.forget()
+    assert not any(array.any() for array in kept)
+    assert not gate.pending
+    assert gate.speech().spans == ()

@@ -77,10 +77,11 @@ async def test_nothing_of_a_call_is_left_when_it_closes(voice):
         waiting = [block for block in session.pending if not isinstance(block, int)]
         assert waiting
         assert session.memory["sound"].any()
-        assert session.memory["blocks"].any()
+        assert session.ring._blocks.any()
     assert not any(block.any() for block in waiting)
     assert not session.pending
-    for name in ("sound", "blocks", "tracks", "usual", "lately", "speech_ms"):
+    assert not session.ring._blocks.any()
+    for name in ("sound", "counts", "tracks", "usual", "lately", "speech_ms"):
         assert not session.memory[name].any()
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 
+import numpy as np
 import pytest
 
 from agent.engines.local import LocalEngine
@@ -49,6 +50,17 @@ def test_what_is_no_model_is_not_believed_even_with_its_checksum(copied):
     copied.write_bytes(b"nothing of the kind")
     copied.with_name(copied.name + ".sha256").write_text(checksum(copied))
     with pytest.raises(ConfigError, match="made for another version"):
+        load(copied)
+
+
+def test_a_model_of_an_earlier_making_is_refused_and_says_what_to_do(copied):
+    """Those were never to see loudness by itself: what they hold in its place means nothing."""
+    with np.load(copied) as arrays:
+        earlier = {name: values for name, values in arrays.items() if name != "making"}
+    with copied.open("wb") as file:
+        np.savez(file, **earlier)
+    copied.with_name(copied.name + ".sha256").write_text(checksum(copied))
+    with pytest.raises(ConfigError, match=r"made for another version.*callmood train"):
         load(copied)
 
 

@@ -26,8 +26,8 @@ _KNOWN_WELL: Final = np.float32(0.5)
 _LASTING_MS: Final = np.float32(3000)
 LASTING: Final = 0.5
 """What the slow trace counts beside the quick one."""
-_MOSTLY_NEUTRAL: Final = np.array([1.0 if label == "neutral" else 0.0 for label in LABELS], dtype=np.float32)
-"""Callers are neutral more often than the recordings the model was fitted to."""
+_MOSTLY_NEUTRAL: Final = np.array([2.75 if label == "neutral" else 0.0 for label in LABELS], dtype=np.float32)
+"""Callers are neutral far more often than those acted recordings by which the model knows what to expect."""
 SIZE: Final = 2 + len(LABELS)
 """Of one call's belief: the log-odds of anger, their slow trace, then the log-shares of LABELS."""
 AT_REST: Final[Floats] = np.array([_AT_REST, 0.0, *_SHARES_AT_REST], dtype=np.float32)

@@ -1,4 +1,8 @@
-"""What is remembered of a call: about 20 kB, the same however long it lasts, and at most 20 ms of it sound."""
+"""What is remembered of a call: about 20 kB, the same however long it lasts, and at most 20 ms of it sound.
+
+Most of it are the sums of the last four seconds, which lie in a ring of their own: a hop writes one row of it, and only
+a judgement reads it. The rest is one record, so that those of many calls are gathered and put back in one piece each.
+"""
 
 from typing import Any, Final
 
@@ -7,6 +11,7 @@ from numpy.typing import NDArray
 
 from ...core.emotion import LABELS
 from . import belief, pooling, spectrum, summary, voice
+from .spectrum import Floats
 
 Memory = NDArray[np.void]
 """Records of n calls; `MEMORY` says what is in one."""
@@ -22,7 +27,7 @@ MEMORY: Final = np.dtype(
         ("octaves", np.float32, (voice.HELD_ROWS,)),  # pitch of the last rows
         ("good", np.bool_, (voice.HANGOVER,)),  # which of them sounded like a voice
         ("before", np.float32, (summary.BEFORE,)),  # the last row's spectrum
-        ("blocks", np.float32, (pooling.BLOCKS, summary.SIZE)),  # the last four seconds, as sums
+        ("counts", np.float32, (2, pooling.BLOCKS)),  # rows of speech, and of voice, in the blocks of the ring
         ("tracks", np.float32, (2, pooling.TRACK_ROWS)),  # dB, level and upper share of the last two seconds
         ("spoken", np.float32, (pooling.TRACK_ROWS,)),  # which of their rows are speech
         ("usual", np.float32, (_D,)),  # the caller's features when calm
@@ -36,6 +41,29 @@ MEMORY: Final = np.dtype(
         ("quality", np.float32),
     ]
 )
+
+
+class Ring:
+    """The sums of a call's last blocks."""
+
+    def __init__(self) -> None:
+        self._blocks = np.zeros((pooling.BLOCKS, summary.SIZE), dtype=np.float32)
+        self._oldest = 0
+
+    def push(self, sums: Floats) -> None:
+        """Another block, for the oldest one."""
+        self._blocks[self._oldest] = sums
+        self._oldest = (self._oldest + 1) % pooling.BLOCKS
+
+    def unroll(self, out: Floats) -> None:
+        """All of them, oldest first."""
+        split = pooling.BLOCKS - self._oldest
+        out[:split], out[split:] = self._blocks[self._oldest :], self._blocks[: self._oldest]
+
+    def forget(self) -> None:
+        """Overwrite it."""
+        self._blocks[:] = 0
+        self._oldest = 0
 
 
 def remember_nothing(memory: Memory) -> None:
@@ -56,6 +84,6 @@ def blank(n: int) -> Memory:
 
 def after_a_hole(memory: Memory) -> None:
     """Nothing heard before it is judged together with what comes after; caller and line are still known."""
-    for name in ("sound", "good", "before", "blocks", "tracks", "spoken"):
+    for name in ("sound", "good", "before", "counts", "tracks", "spoken"):
         memory[name] = 0
     memory["octaves"] = voice.NO_VOICE

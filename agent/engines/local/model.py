@@ -20,10 +20,12 @@ from numpy.typing import NDArray
 
 from ...core.emotion import ANGER, LABELS, Emotion
 from ...errors import ConfigError
-from .pooling import FEATURES, LOUDNESS
+from .pooling import FEATURES
 from .spectrum import Floats, times
 
 CLASSES: Final = (*LABELS, "other", "noise")
+MAKING: Final = 2
+"""Of the models this version understands. Those of the first making were never to see loudness by itself."""
 SHIPPED: Final = Path(__file__).with_name("weights.npz")
 
 _CUT: Final = np.float32(4.0)
@@ -75,7 +77,6 @@ class Model:
     def inputs(self, features: Floats, usual: Floats, known: Floats) -> Floats:
         """What the networks see: the features by themselves, and against the caller's own."""
         alone = np.clip((features - self.centre) / self.spread, -_CUT, _CUT)
-        alone[:, LOUDNESS] = 0  # line and handset set it
         known = known[:, np.newaxis]
         against = np.clip((features - usual) / self.spread, -_CUT, _CUT) * known
         return np.concatenate((alone, against, known), axis=1)
@@ -140,6 +141,8 @@ def load(path: Path = SHIPPED) -> Model:
 def _model(arrays: Mapping[str, NDArray[Any]], checksum: str) -> Model:
     if tuple(arrays["features"].tolist()) != FEATURES or tuple(arrays["classes"].tolist()) != CLASSES:
         raise ValueError("other features")
+    if int(arrays["making"]) != MAKING:
+        raise ValueError("another making")
     networks = tuple(
         tuple(
             (arrays[f"weights{network}_{layer}"].astype(np.float32), arrays[f"biases{network}_{layer}"])
@@ -164,6 +167,7 @@ def save(model: Model, path: Path, about: Mapping[str, object]) -> str:
     arrays: dict[str, NDArray[Any]] = {
         "features": np.array(FEATURES),
         "classes": np.array(CLASSES),
+        "making": np.array(MAKING),
         "centre": model.centre,
         "spread": model.spread,
         "layers": np.array([len(layers) for layers in model.networks]),

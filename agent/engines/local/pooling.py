@@ -2,7 +2,7 @@
 
 The numbers are those vocal effort and arousal show themselves in (Banse & Scherer 1996; Eyben et al., GeMAPS, 2016), as
 far as a telephone lets them through: shape of the spectrum and its movement, pitch, loudness, rhythm. The level of the
-recording is in none of them but `loudness`, which is only ever compared with the caller's own.
+recording is in none of them but `loudness`, which counts little by itself, and mostly against the caller's own.
 """
 
 from itertools import pairwise
@@ -67,7 +67,11 @@ _LEAST_VARIANCE: Final = np.float32(0.01)
 
 def stretch(blocks: Floats) -> Floats:
     """Which of the blocks, shape (n, BLOCKS, SIZE), oldest first, belong to the newest stretch: 0 or 1, (n, BLOCKS)."""
-    speech = blocks[:, :, COUNT["speech"]]
+    return newest(blocks[:, :, COUNT["speech"]])
+
+
+def newest(speech: Floats) -> Floats:
+    """The same from the blocks' rows of speech alone, shape (n, BLOCKS)."""
     newer = np.cumsum(speech[:, ::-1], axis=1)[:, ::-1] - speech
     return np.asarray(newer < ENOUGH_ROWS, dtype=np.float32)
 

@@ -5,22 +5,22 @@ difference to what is believed afterwards.
 """
 
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import trio
 
 from ...core.audio import Gap, PcmChunk, Window
-from ...core.emotion import LABELS, NEUTRAL, Emotion, EmotionReading, Gated
+from ...core.emotion import LABELS, NEUTRAL, EmotionReading, Gated
 from ...core.frames import BLOCK_MS, BlockCutter, Skipped
 from . import baseline
 from .batch import MOST, Beliefs, hop, skip
-from .memory import CALIBRATION_MS, blank, remember_nothing
+from .memory import CALIBRATION_MS, MEMORY, Ring, blank, remember_nothing
 from .model import SHIPPED, Model, load, strongest
 from .spectrum import Floats
 
@@ -31,17 +31,18 @@ _BACKLOG: Final = 5
 """Blocks, a second of sound, that wait for a reader; a call that nobody reads is judged as it is heard."""
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(NamedTuple):
     """What is believed at the end of a hop."""
 
     end_ms: int
     """Since the first sound."""
-    scores: tuple[float, ...]
-    """Of the last stretch alone, over LABELS."""
-    emotion: Emotion
+    shares: Sequence[float]
+    """Accumulated belief, over LABELS."""
+    scores: Sequence[float]
+    """Of the last stretch alone, likewise."""
     quality: float
-    calibrated: bool
+    speech_ms: int
+    """Heard in the call so far."""
 
 
 _NOTHING_YET: Final = (1.0, *(0.0 for _ in LABELS[1:]))
@@ -53,10 +54,10 @@ class LocalSession:
         self._origin_ms: int | None = None
         self._now_ms = 0
         self._cutter = BlockCutter()
-        self.memory = blank(1)
+        self.memory, self.ring = blank(1), Ring()
         self.pending: deque[Floats | int] = deque()
         """Blocks of sound not yet judged, and milliseconds that never came."""
-        self._judgements = deque([Judgement(0, _NOTHING_YET, NEUTRAL, 0.0, False)], maxlen=_REMEMBERED)
+        self._judgements = deque([_nothing(0)], maxlen=_REMEMBERED)
 
     def hear(self, sound: PcmChunk | Gap) -> None:
         """Take the next sound. Chunks and gaps may be of any length; the result does not depend on it."""
@@ -64,9 +65,9 @@ class LocalSession:
             self._origin_ms = sound.start_ms
         for block in self._cutter.push(sound):
             self.pending.append(block.blocks * BLOCK_MS if isinstance(block, Skipped) else block.samples)
+            self._engine.expect(self)
             while len(self.pending) > _BACKLOG:
-                self._engine.judge([self])
-        self._engine.expect(self)
+                self._engine.judge_with_others(self)
 
     async def read(self, window: Window) -> EmotionReading:
         """The belief at the window's end, or the newest where that is not to be had."""
@@ -76,7 +77,7 @@ class LocalSession:
         quality = judgement.quality * (1.0 - window.missing_ms / max(1, window.end_ms - window.start_ms))
         abstained = _abstained(judgement, quality)
         return EmotionReading(
-            emotion=judgement.emotion if abstained is None else NEUTRAL,
+            emotion=strongest(judgement.shares) if abstained is None else NEUTRAL,
             source="local",
             start_ms=window.start_ms,
             end_ms=window.end_ms,
@@ -96,16 +97,18 @@ class LocalSession:
                 block[:] = 0
         self._cutter.forget()
         remember_nothing(self.memory)
+        self.ring.forget()
         self._judgements.clear()
-        self._judgements.append(Judgement(self._now_ms, _NOTHING_YET, NEUTRAL, 0.0, False))
+        self._judgements.append(_nothing(self._now_ms))
 
-    def note(self, beliefs: Beliefs, at: int, ms: int) -> None:
-        """What is believed after the next so many milliseconds; `at` is this call's place in the batch."""
+    def note(self, ms: int, shares: list[float], scores: list[float], quality: float, speech_ms: int) -> None:
+        """What is believed after the next so many milliseconds."""
         self._now_ms += ms
-        emotion = strongest(beliefs.shares[at].tolist())
-        calibrated = int(beliefs.speech_ms[at]) >= CALIBRATION_MS
-        scores, quality = tuple(beliefs.scores[at].tolist()), float(beliefs.quality[at])
-        self._judgements.append(Judgement(self._now_ms, scores, emotion, quality, calibrated))
+        self._judgements.append(Judgement(self._now_ms, shares, scores, quality, speech_ms))
+
+
+def _nothing(end_ms: int) -> Judgement:
+    return Judgement(end_ms, (), _NOTHING_YET, 0.0, 0)
 
 
 class LocalEngine:
@@ -142,30 +145,46 @@ class LocalEngine:
     async def catch_up(self, session: LocalSession) -> None:
         """Judge all that this session has heard, and what others have waiting along with it."""
         while session.pending:
-            others = [other for other in self._waiting if other is not session]
-            self.judge([session, *others[: MOST - 1]])
+            self.judge_with_others(session)
             if session.pending:
                 await trio.lowlevel.checkpoint()
+
+    def judge_with_others(self, session: LocalSession) -> None:
+        """The next block of this session, and of those who wait the longest: it costs little more."""
+        others = islice((other for other in self._waiting if other is not session), MOST - 1)
+        self.judge([session, *others])
 
     def judge(self, sessions: list[LocalSession]) -> None:
         """Judge what never came, and one block of sound, of each of these."""
         for session in sessions:
             while session.pending and isinstance(missing := session.pending[0], int):
-                session.note(skip(self._model, session.memory, missing), 0, missing)
+                _note([session], skip(self._model, session.memory, session.ring, missing), missing)
                 session.pending.popleft()
         ready = [session for session in sessions if session.pending]
         if ready:
-            memory = np.concatenate([session.memory for session in ready])
-            beliefs = hop(self._model, memory, np.stack([session.pending[0] for session in ready]))
-            for at, session in enumerate(ready):
-                session.memory[:] = memory[at : at + 1]
-                session.note(beliefs, at, BLOCK_MS)
-                heard = session.pending.popleft()
-                if not isinstance(heard, int):
-                    heard[:] = 0
+            self._hop(ready)
         for session in sessions:
             if not session.pending:
                 self._waiting.pop(session, None)
+
+    def _hop(self, sessions: list[LocalSession]) -> None:
+        """The next block of sound of each."""
+        blocks = [block for session in sessions if not isinstance(block := session.pending.popleft(), int)]
+        records = [session.memory.view(np.uint8) for session in sessions]  # plain bytes are gathered much faster
+        memory = np.concatenate(records).view(MEMORY)
+        beliefs = hop(self._model, memory, [session.ring for session in sessions], np.stack(blocks))
+        for record, after in zip(records, memory.view(np.uint8).reshape(len(records), -1), strict=True):
+            record[:] = after
+        _note(sessions, beliefs, BLOCK_MS)
+        for block in blocks:
+            block[:] = 0
+
+
+def _note(sessions: list[LocalSession], beliefs: Beliefs, ms: int) -> None:
+    """Tell each what is believed of it after the next so many milliseconds."""
+    columns = (beliefs.shares, beliefs.scores, beliefs.quality, beliefs.speech_ms)
+    for session, *believed in zip(sessions, *(column.tolist() for column in columns), strict=True):
+        session.note(ms, *believed)
 
 
 @cache
@@ -175,6 +194,6 @@ def shipped() -> Model:
 
 
 def _abstained(judgement: Judgement, quality: float) -> Gated | None:
-    if not judgement.calibrated:
+    if judgement.speech_ms < CALIBRATION_MS:
         return Gated.CALIBRATING
     return Gated.POOR_LINE if quality < UNUSABLE else None

@@ -1,7 +1,7 @@
 """What a frame sounds like: its level, the shape of its spectrum over the telephone's band, and the pitch of a voice.
 
 A frame is 40 ms; every 20 ms make a row, and nothing is looked ahead. Pitch is taken from the harmonics between 200 and
-1800 Hz as in `agent.core.speech`, since a telephone has no fundamental. So few frequencies are wanted that a matrix
+1800 Hz as in `agent.core.pitch`, since a telephone has no fundamental. So few frequencies are wanted that a matrix
 beats a Fourier transform. Everything here works on the blocks of many calls at once.
 """
 
@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.audio import SAMPLE_RATE, SAMPLES_PER_MS
-
-Floats = NDArray[np.float32]
+from ...core.matrix import Floats, times
 
 ROW_MS: Final = 20
 ROWS: Final = 10
@@ -33,20 +32,6 @@ _SHORTEST, _LONGEST = 8, SAMPLE_RATE // 70
 _COMPRESSION: Final = np.float32(0.6)
 _SHORTER: Final = 0.0022
 _QUIET: Final = np.float32(1e-10)
-
-
-def times(left: Floats, right: Floats, slab: int = ROWS) -> Floats:
-    """A matrix product whose rows do not depend, to the last bit, on how many others are computed beside them.
-
-    BLAS chooses its way of adding up by the shapes, and starts threads where they are large; so the left side always
-    comes in slabs of one small shape.
-    """
-    count = len(left)
-    slabs = -(-count // slab)
-    if slabs * slab != count:
-        left = np.concatenate((left, np.zeros((slabs * slab - count, left.shape[1]), dtype=np.float32)))
-    product = np.matmul(left.reshape(slabs, slab, left.shape[1]), right)
-    return np.asarray(product.reshape(slabs * slab, right.shape[1])[:count])
 
 
 def _transforms() -> tuple[Floats, Floats]:
@@ -108,11 +93,34 @@ class Spectra:
 
 def look(sounds: Floats) -> Spectra:
     """The rows of n blocks, shape (n, KEPT + 1600): each with the end of the block before it."""
-    n = len(sounds)
-    frames = np.lib.stride_tricks.sliding_window_view(sounds, FRAME, axis=1)[:, ::STEP].reshape(n * ROWS, FRAME)
-    first, last = frames[:, :_HALF], frames[:, : _HALF - 1 : -1]
-    power = np.square(times(first + last, _COSINES)) + np.square(times(first - last, _SINES)) + _QUIET
-    voice = power[:, :_VOICE]
+    power = powers(sounds)
+    return spectra(power, levels(power))
+
+
+def powers(sounds: Floats) -> Floats:
+    """Power at the frequencies in the rows of such blocks, shape (n, 10, frequencies)."""
+    frames = np.lib.stride_tricks.sliding_window_view(sounds, FRAME, axis=1)[:, ::STEP]
+    first, last = frames[:, :, :_HALF], frames[:, :, : _HALF - 1 : -1]
+    power = np.square(times((first + last).reshape(-1, _HALF), _COSINES))
+    power += np.square(times((first - last).reshape(-1, _HALF), _SINES))
+    power += _QUIET
+    return power.reshape(len(sounds), ROWS, len(_HZ))
+
+
+def levels(power: Floats) -> Floats:
+    """Shape (n, 10), dB below full scale between 200 and 1800 Hz."""
+    return np.asarray(10 * np.log10(power[:, :, :_VOICE].sum(axis=2)))
+
+
+def bands(power: Floats) -> Floats:
+    """Shape (n, 10, 20): power in each band."""
+    return times(power.reshape(-1, len(_HZ)), _TO_BANDS).reshape(len(power), ROWS, BANDS)
+
+
+def spectra(power: Floats, level_db: Floats) -> Spectra:
+    """All that is made of n blocks."""
+    n = len(power)
+    voice = power[:, :, :_VOICE].reshape(n * ROWS, _VOICE)
     likeness = times(np.exp(_COMPRESSION * np.log(voice)), _LIKENESS)
     peaks = likeness[:, 1:]
     at = np.arange(n * ROWS)
@@ -121,8 +129,11 @@ def look(sounds: Floats) -> Spectra:
     bend = np.minimum(before - 2 * top + after, -_QUIET)
     shift = np.minimum(np.maximum(np.float32(0.5) * (before - after) / bend, -0.5), 0.5)
     return Spectra(
-        bands=times(power, _TO_BANDS).reshape(n, ROWS, BANDS),
-        level_db=(10 * np.log10(voice.sum(axis=1))).reshape(n, ROWS),
+        bands=bands(power),
+        level_db=level_db,
         periodicity=(top / likeness[:, 0]).reshape(n, ROWS),
         hz=(SAMPLE_RATE / (best + _SHORTEST + shift).astype(np.float32)).reshape(n, ROWS),
     )
+
+
+__all__ = ["BANDS", "CENTRES_HZ", "KEPT", "ROWS", "ROW_MS", "Floats", "Spectra", "look", "times"]

@@ -56,6 +56,11 @@ def _regions() -> Floats:
 
 _COSINES: Final = _cosines()
 _REGIONS: Final = _regions()
+_EXTREMES: Final = {"loudest": -100.0, "highest": -50.0, "lowest": 50.0}
+"""Of no voice at all."""
+NO_SPEECH: Final[Floats] = np.zeros(SIZE, dtype=np.float32)
+"""The sums of a block in which nobody speaks."""
+NO_SPEECH[[COUNT[name] for name in _EXTREMES]] = list(_EXTREMES.values())
 
 
 def summarise(spectra: Spectra, voices: Voices, before: Floats | None) -> tuple[Floats, Floats]:
@@ -65,11 +70,8 @@ def summarise(spectra: Spectra, voices: Voices, before: Floats | None) -> tuple[
     call's, in order.
     """
     n = len(spectra.bands)
-    bands_db = _DB * np.log10(spectra.bands)
-    regions = times(spectra.bands.reshape(n * ROWS, BANDS), _REGIONS).reshape(n, ROWS, 6)
-    level = _DB * np.log10(regions[:, :, 3])
-    shape = np.maximum(bands_db - level[:, :, np.newaxis], _FAINTEST_DB)
-    cepstra = times(shape.reshape(n * ROWS, BANDS), _COSINES).reshape(n, ROWS, CEPSTRA)
+    regions, shape, cepstra, now = _shapes(spectra.bands)
+    level = now[:, :, -1]
     has_pitch = voices.octaves > 0
     pitch = np.where(has_pitch[:, 1:], _SEMITONES * (voices.octaves[:, 1:] - _PITCH_150), np.float32(0))
     upper = _DB * np.log10(np.maximum(regions[:, :, 2] / regions[:, :, 3], np.float32(1e-4)))
@@ -84,7 +86,6 @@ def summarise(spectra: Spectra, voices: Voices, before: Floats | None) -> tuple[
     rows[:, :, _LEVEL] = level
     np.square(rows[:, :, :_V], out=rows[:, :, _V : 2 * _V])
 
-    now = np.concatenate((bands_db, cepstra, level[:, :, np.newaxis]), axis=2)
     if before is None:  # each block follows the one in front of it
         first = np.concatenate((now[:1, 0], now[:-1, -1]))
     else:
@@ -106,6 +107,23 @@ def summarise(spectra: Spectra, voices: Voices, before: Floats | None) -> tuple[
     return sums, np.stack((level, upper), axis=1)
 
 
+def last_row(bands: Floats) -> Floats:
+    """What the next blocks need of these, shape (n, 10, BANDS): shape (n, BEFORE)."""
+    return np.asarray(_shapes(bands)[-1][:, -1])
+
+
+def _shapes(bands: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    """Of rows, shape (n, 10, BANDS): power by region, shape of the spectrum, its cepstra; and their bands, cepstra and
+    level in one."""
+    n = len(bands)
+    bands_db = _DB * np.log10(bands)
+    regions = times(bands.reshape(n * ROWS, BANDS), _REGIONS).reshape(n, ROWS, 6)
+    level = _DB * np.log10(regions[:, :, 3:4])
+    shape = np.maximum(bands_db - level, _FAINTEST_DB)
+    cepstra = times(shape.reshape(n * ROWS, BANDS), _COSINES).reshape(n, ROWS, CEPSTRA)
+    return regions, shape, cepstra, np.concatenate((bands_db, cepstra, level), axis=2)
+
+
 def _counted(
     voices: Voices, masks: Floats, pitch: Floats, level: Floats, upper: Floats, rises: Floats
 ) -> NDArray[np.float32]:
@@ -122,9 +140,9 @@ def _counted(
             tops.sum(axis=1, dtype=np.float32),
             (with_voice * pitch * level).sum(axis=1),
             (with_voice * upper * level).sum(axis=1),
-            np.where(voiced, level, np.float32(-100)).max(axis=1),
-            np.where(voiced, pitch, np.float32(-50)).max(axis=1),
-            np.where(voiced, pitch, np.float32(50)).min(axis=1),
+            np.where(voiced, level, np.float32(_EXTREMES["loudest"])).max(axis=1),
+            np.where(voiced, pitch, np.float32(_EXTREMES["highest"])).max(axis=1),
+            np.where(voiced, pitch, np.float32(_EXTREMES["lowest"])).min(axis=1),
         ),
         axis=1,
     )

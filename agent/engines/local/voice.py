@@ -45,9 +45,14 @@ class Voices:
     """Shape (n,): level of what is on the line besides the caller."""
 
 
-def floors_of(spectra: Spectra) -> Floats:
-    """Shape (n,): the quietest row of each block."""
-    return np.asarray(np.maximum(spectra.level_db.min(axis=1), np.float32(_QUIETEST_DB)))
+def floors_of(level_db: Floats) -> Floats:
+    """Shape (n,): the quietest row of each block, of whose rows these are the levels, (n, 10)."""
+    return np.asarray(np.maximum(level_db.min(axis=1), np.float32(_QUIETEST_DB)))
+
+
+def audible_db(floor_db: Floats) -> Floats:
+    """What a row must be louder than to be a voice."""
+    return np.asarray(np.maximum(floor_db + np.float32(_STANDS_OUT_DB), np.float32(_QUIETEST_DB + 2)))
 
 
 def judge(spectra: Spectra, floor_db: Floats, octaves: Floats, good: Flags) -> Voices:
@@ -56,8 +61,8 @@ def judge(spectra: Spectra, floor_db: Floats, octaves: Floats, good: Flags) -> V
     `floor_db`: shape (n, rows), or (n, 1). `octaves` (n, 12) and `good` (n, 8) are what each call remembers of the rows
     before; they are brought up to date in place.
     """
-    audible = np.maximum(floor_db + np.float32(_STANDS_OUT_DB), np.float32(_QUIETEST_DB + 2))
-    periodic = (spectra.periodicity > _PERIODIC) & (spectra.level_db > audible) & (spectra.hz < _HIGHEST_HZ)
+    audible = spectra.level_db > audible_db(floor_db)
+    periodic = (spectra.periodicity > _PERIODIC) & audible & (spectra.hz < _HIGHEST_HZ)
     pitch = np.concatenate((octaves, np.where(periodic, np.log2(spectra.hz), NO_VOICE)), axis=1)
     glides = (np.abs(pitch[:, 1:] - pitch[:, :-1]) < _GLIDE) & (pitch[:, 1:] > 0)
     lately = np.lib.stride_tricks.sliding_window_view(pitch, HELD_ROWS + 1, axis=1)
@@ -80,4 +85,14 @@ def new_good(n: int) -> Flags:
     return np.zeros((n, HANGOVER), dtype=np.bool_)
 
 
-__all__ = ["FLOOR_BLOCKS", "FLOOR_CEILING_DB", "ROWS", "Voices", "floors_of", "judge", "new_good", "new_octaves"]
+__all__ = [
+    "FLOOR_BLOCKS",
+    "FLOOR_CEILING_DB",
+    "ROWS",
+    "Voices",
+    "audible_db",
+    "floors_of",
+    "judge",
+    "new_good",
+    "new_octaves",
+]

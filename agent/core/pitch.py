@@ -1,0 +1,128 @@
+"""The pitch of voices in the telephone band, for one call or for many at once.
+
+It is taken from the harmonics between 200 and 1800 Hz, since the network's 300 Hz high-pass removes most fundamentals:
+the highest peak of a generalised autocorrelation, that of the spectrum's power to the 0.6, which keeps a strong formant
+from posing as a period (Tolonen & Karjalainen, "A computationally efficient multipitch analysis model", 2000), divided
+by the window's own (Boersma, "Accurate short-term analysis of the fundamental frequency", 1993).
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .audio import SAMPLE_RATE, SAMPLES_PER_MS
+from .frames import BLOCK_SAMPLES, FRAME_SAMPLES, FRAMES_PER_BLOCK
+from .matrix import Floats, times
+
+_FRAME: Final = 40 * SAMPLES_PER_MS
+"""Three periods of the lowest voice."""
+_HALF: Final = _FRAME // 2
+KEPT: Final = _FRAME - FRAME_SAMPLES
+"""Samples of the block before that a block's first frames reach back to."""
+_SHORTEST, _LONGEST = 8, SAMPLE_RATE // 70
+"""Lags looked at, in samples at 8 kHz: 1000 Hz to 70 Hz. The shortest lags are there to expose barks and whistles."""
+_BINS_HZ: Final = np.arange(207, 1800, 18)
+"""The harmonics listened to. Bins this close keep the autocorrelation clear of itself up to the longest lag."""
+_COMPRESSION: Final = np.float32(0.6)
+_SHORTER: Final = 0.0022
+"""Preference for the shorter of two equally good periods, per sample of lag."""
+_SILENCE: Final = np.float32(1e-10)
+
+
+def _transforms() -> tuple[Floats, Floats]:
+    """Folded frame to the cosine and the sine parts of the bins, tapered: so few bins that a matrix beats an FFT.
+
+    Seen from its middle, a frame's even half holds the cosines and its odd half the sines: half the work for each.
+    """
+    turns = 2 * np.pi * np.outer((np.arange(_HALF) + 0.5 - _HALF) / SAMPLE_RATE, _BINS_HZ)
+    window = np.hanning(_FRAME)
+    taper = (window[:_HALF] * 2 / window.sum())[:, np.newaxis]
+    return (np.cos(turns) * taper).astype(np.float32), (np.sin(turns) * taper).astype(np.float32)
+
+
+def _likeness() -> Floats:
+    """Compressed power in the bins to autocorrelation at lag 0 and at each lag of a voice, the taper undone."""
+    spectrum = np.abs(np.fft.rfft(np.hanning(_FRAME), 4 * _FRAME)) ** 2
+    taper = np.fft.irfft(spectrum ** float(_COMPRESSION))
+    lags = np.concatenate(([0], np.arange(_SHORTEST - 1, _LONGEST + 2)))
+    weights = taper[0] / taper[lags] * (1 - _SHORTER * lags)
+    cosines: NDArray[np.float64] = np.cos(2 * np.pi * np.outer(_BINS_HZ, lags) / SAMPLE_RATE)
+    weighted: Floats = (cosines * weights).astype(np.float32)
+    return weighted
+
+
+_COSINES, _SINES = _transforms()
+_LIKENESS: Final = _likeness()
+
+
+@dataclass(frozen=True, slots=True)
+class Pitch:
+    """Voice in the frames of a block; each array has shape (20,)."""
+
+    level_db: Floats
+    """Level between 200 and 1800 Hz, dB below full scale."""
+    periodicity: Floats
+    """Height of the autocorrelation's best peak, 0 to about 1."""
+    hz: Floats
+    """Frequency of that peak, whether or not it is a voice."""
+
+
+def powers(sounds: Floats) -> Floats:
+    """Power in the bins of the frames of n blocks, shape (n * 20, bins). `sounds`, shape (n, KEPT + 1600), are the
+    blocks, each with the end of the block before it."""
+    frames = np.lib.stride_tricks.sliding_window_view(sounds, _FRAME, axis=1)[:, ::FRAME_SAMPLES]
+    first, last = frames[:, :, :_HALF], frames[:, :, : _HALF - 1 : -1]
+    cosines = times((first + last).reshape(-1, _HALF), _COSINES, FRAMES_PER_BLOCK)
+    sines = times((first - last).reshape(-1, _HALF), _SINES, FRAMES_PER_BLOCK)
+    power = np.square(cosines, out=cosines)
+    power += np.square(sines, out=sines)
+    power += _SILENCE
+    return power
+
+
+def levels(power: Floats) -> Floats:
+    """Of frames, shape (n,), dB below full scale."""
+    return np.asarray(10 * np.log10(power.sum(axis=1)))
+
+
+def periods(power: Floats) -> tuple[Floats, Floats]:
+    """Of any frames: periodicity and frequency, shape (n,) each."""
+    likeness = times(np.power(power, _COMPRESSION), _LIKENESS, FRAMES_PER_BLOCK)
+    peaks = likeness[:, 1:]
+    rows = np.arange(len(peaks))
+    best = peaks[:, 1:-1].argmax(axis=1)
+    before, top, after = peaks[rows, best], peaks[rows, best + 1], peaks[rows, best + 2]
+    bend = np.minimum(before - 2 * top + after, -_SILENCE)
+    shift = np.minimum(np.maximum(0.5 * (before - after) / bend, -0.5), 0.5)
+    return top / likeness[:, 0], SAMPLE_RATE / (best + _SHORTEST + shift).astype(np.float32)
+
+
+class PitchTracker:
+    """One call's blocks of 1600 samples in, pitch per 10 ms out. Frames end where their 10 ms end: nothing is looked
+    ahead."""
+
+    def __init__(self) -> None:
+        self._end = np.zeros(KEPT, dtype=np.float32)
+
+    def forget(self) -> None:
+        """After a hole longer than a frame."""
+        self._end[:] = 0
+
+    def continued(self, samples: Floats, out: Floats) -> None:
+        """The next block with the end of the one before it, into `out`, shape (KEPT + 1600,)."""
+        out[:KEPT] = self._end
+        out[KEPT:] = samples
+
+    def passed(self, samples: Floats) -> None:
+        """This block is done with."""
+        self._end[:] = samples[-KEPT:]
+
+    def track(self, samples: Floats) -> Pitch:
+        sound = np.empty((1, KEPT + BLOCK_SAMPLES), dtype=np.float32)
+        self.continued(samples, sound[0])
+        self.passed(samples)
+        power = powers(sound)
+        sound[:] = 0
+        return Pitch(levels(power), *periods(power))

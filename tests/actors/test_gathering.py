@@ -1,0 +1,130 @@
+"""Speech looked for in many calls at once: nobody waits long, nobody waits in vain, one call's bug is its own."""
+
+from contextlib import ExitStack
+
+import numpy as np
+import pytest
+import trio
+import trio.testing
+from trio.testing import MockClock
+
+from agent.actors import gathering
+from agent.actors.gathering import FEW, TICK_S, Gathering
+from agent.core import speech
+from agent.core.audio import PcmChunk
+from agent.core.speech import Speech, SpeechGate
+
+HUM = np.random.default_rng(3).integers(-3000, 3000, 1600).astype(np.int16)
+MANY = 3 * FEW
+
+
+def heard() -> SpeechGate:
+    """A gate with one block to be judged."""
+    gate = SpeechGate()
+    gate.hear(PcmChunk(HUM, 0, 0.0))
+    return gate
+
+
+async def ask(calls: int, apart_s: float = 0.0, hall: Gathering | None = None) -> dict[int, tuple[float, float]]:
+    """So many calls ask; when each asked and was answered."""
+    hall, times = hall or Gathering(), {}
+
+    async def one(number: int) -> None:
+        await trio.sleep(number * apart_s)
+        asked_at = trio.current_time()
+        assert await hall.speech(heard()) == Speech(200)
+        times[number] = asked_at, trio.current_time()
+
+    with ExitStack() as attending:
+        for _ in range(calls):
+            attending.enter_context(hall.attended())
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(hall.run)
+            await trio.sleep(0.003)
+            async with trio.open_nursery() as askers:
+                for number in range(calls):
+                    askers.start_soon(one, number)
+            nursery.cancel_scope.cancel()
+    return times
+
+
+async def test_few_calls_do_not_wait_for_each_other(autojump_clock: MockClock) -> None:
+    times = await ask(FEW, apart_s=0.007)
+    assert all(answered == asked for asked, answered in times.values())
+
+
+async def test_many_calls_are_judged_together_and_nobody_waits_longer_than_a_tick(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together: list[int] = []
+
+    def counted(gates: list[SpeechGate]) -> None:
+        together.append(len(gates))
+        speech.judge(gates)
+
+    monkeypatch.setattr(gathering, "judge", counted)
+    times = await ask(MANY, apart_s=0.004)
+    assert len(times) == MANY
+    assert all(answered - asked <= TICK_S + 1e-9 for asked, answered in times.values())
+    assert len(together) <= 1 + MANY * 0.004 / TICK_S + 1
+    assert sum(together) == MANY
+
+
+async def test_more_than_can_be_judged_in_one_go_are_judged_in_turns(autojump_clock: MockClock) -> None:
+    times = await ask(3 * speech.MOST)
+    assert len(times) == 3 * speech.MOST
+
+
+async def test_a_call_that_goes_while_it_waits_is_missed_by_nobody(autojump_clock: MockClock) -> None:
+    hall = Gathering()
+    with ExitStack() as attending:
+        for _ in range(MANY):
+            attending.enter_context(hall.attended())
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(hall.run)
+            await trio.sleep(0.003)
+            with trio.move_on_after(0.001) as gone:
+                await hall.speech(heard())
+            assert gone.cancelled_caught
+            assert await hall.speech(heard()) == Speech(200)
+            nursery.cancel_scope.cancel()
+
+
+async def test_one_call_s_bug_is_raised_there_and_nowhere_else(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = heard()
+
+    def broken(gates: tuple[SpeechGate, ...]) -> None:
+        if bad in gates:
+            raise ZeroDivisionError
+        speech.judge(gates)
+
+    monkeypatch.setattr(gathering, "judge", broken)
+    hall, answers = Gathering(), []
+
+    async def fine() -> None:
+        answers.append(await hall.speech(heard()))
+
+    with ExitStack() as attending:
+        for _ in range(MANY):
+            attending.enter_context(hall.attended())
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(hall.run)
+            await trio.sleep(0.003)
+            nursery.start_soon(fine)
+            nursery.start_soon(fine)
+            with pytest.raises(ZeroDivisionError):
+                await hall.speech(bad)
+            await trio.testing.wait_all_tasks_blocked()
+            assert answers == [Speech(200), Speech(200)]
+            nursery.cancel_scope.cancel()
+
+
+async def test_without_its_task_everybody_is_judged_at_once(autojump_clock: MockClock) -> None:
+    hall = Gathering()
+    with ExitStack() as attending:
+        for _ in range(MANY):
+            attending.enter_context(hall.attended())
+        assert await hall.speech(heard()) == Speech(200)
+    assert trio.current_time() == 0.0
