@@ -22,6 +22,9 @@ LONGEST_FIRST = (
     "cli/test_doctor.py",
     "cli/test_cli_serve.py",
     "cli/test_cli_commands.py",
+    "cli/test_workers.py",
+    "web/test_wall_in_browser.py",
+    "web/test_call_in_browser.py",
     "web/test_bridge_faults.py",
     "web/test_bridge.py",
     "web/test_hybrid.py",
@@ -29,6 +32,7 @@ LONGEST_FIRST = (
     "faults/test_vendor_on_loopback.py",
     "cli/test_tune.py",
     "evaluation/test_page.py",
+    "bench/test_bench_run.py",
 )
 """Files of more than ten seconds: several run at a time, and one that began last would be waited for by itself."""
 

@@ -1,26 +1,30 @@
 """The one listening port. It reads the head of a connection's first request and hands the connection on.
 
-`GET /audio-stream/…` is a caller's line and goes to our own WebSocket code, which is shown the same head again:
-Hypercorn would throw unread messages away when a peer leaves, buffer without bound, and hide close codes. Everything
-else is relayed to Hypercorn on a private unix socket, one request a connection: so every request's head passes here, is
-bounded in size and time, and carries the address it came from, while bodies of any length and endless answers flow
-through unseen.
+`GET /audio-stream/…` is a caller's line and goes to our own WebSocket code: Hypercorn would throw unread messages away
+when a peer leaves, buffer without bound, and hide close codes. Everything else is relayed to Hypercorn on a private
+unix socket, one request a connection: so every request's head passes here, is bounded in size and time, and carries the
+address it came from, while bodies of any length and endless answers flow through unseen.
 """
 
-from collections.abc import Awaitable, Callable
+import socket
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from typing import BinaryIO, NamedTuple
 
 import structlog
 import trio
 
 from ..errors import ConfigError
-from .replay import Replayed
 
 log = structlog.get_logger()
 
 MEDIA = b"GET /audio-stream/"
 URGENT = (b"POST /voice/", b"POST /twilio/")
 """Requests that callers wait for, or calls end by: there is always room for them."""
+WATCHING = b"GET /events"
+"""Whoever watches wants to know how things are, not how they were: little may wait on the way to them."""
+WATCHING_BUFFER = 16 * 1024
+"""Bytes, which the system doubles for its own needs."""
 ANSWERS = b"POST /llm/"
 """Requests for what an assistant says next: for seconds each, and perhaps one for each call. They have places of their
 own: a model that stalls must not keep messages away, nor may anything else keep an assistant silent."""
@@ -45,31 +49,60 @@ _HOP_BY_HOP = (b"connection:", b"keep-alive:", b"proxy-connection:", b"upgrade:"
 _GONE = (trio.BrokenResourceError, trio.ClosedResourceError, OSError)
 
 
+class Kept(NamedTuple):
+    """A request that is to be answered here, as far as it has been read."""
+
+    head: bytes
+    rest: bytes
+    body: BinaryIO | None = None
+    """What came behind the head, where that is long; `rest` is empty then."""
+
+
 class Door:
-    """Hands connections on. `media` serves a line, given its head; `upstream` is the path of Hypercorn's socket."""
+    """Hands connections on. `media` serves a line, given its request's head and what came behind it; `upstream` is the
+    path of Hypercorn's socket."""
 
     def __init__(
-        self, media: Callable[[Replayed, bytes], Awaitable[None]], upstream: str, *, answers: int = RELAYS
+        self,
+        media: Callable[[trio.SocketStream, bytes, bytes], Awaitable[None]],
+        upstream: str,
+        *,
+        answers: int = RELAYS,
     ) -> None:
         """`answers`: places for requests for an assistant's next words."""
         self._media, self._upstream = media, upstream
         self._places, self._ordinary = RELAYS, RELAYS - min(RESERVED, RELAYS // 4)
         self._answer_places = answers
         self._strangers = self._relays = self._answers = 0
+        self.elsewhere: Callable[[trio.SocketStream, bytes, bytes], Awaitable[Kept | None]] | None = None
+        """Where there are several workers: hands a connection over to the one whose it is, or says that it is ours."""
 
     async def answer(self, stream: trio.SocketStream) -> None:
         """One connection. Whatever goes wrong with it stays with it."""
         try:
             head, rest = await self._first_request(stream)
-            if head.startswith(MEDIA):
-                await self._media(Replayed(stream, head + rest), head)
-            elif head:
-                await self._relay(stream, head, rest)
+            kept = Kept(head, rest) if head else None
+            if kept is not None and self.elsewhere is not None:
+                kept = await self.elsewhere(stream, head, rest)
+            if kept is not None:
+                await self.keep(stream, kept)
         except* _GONE:
             pass
         except* Exception as bugs:
             log.error("door.failed", exc_info=bugs)
         finally:
+            await trio.aclose_forcefully(stream)
+
+    async def keep(self, stream: trio.SocketStream, kept: Kept) -> None:
+        """One connection that is ours, from its first request on."""
+        try:
+            if kept.head.startswith(MEDIA):
+                await self._media(stream, kept.head, kept.rest)
+            else:
+                await self._relay(stream, kept)
+        finally:
+            if kept.body is not None:
+                kept.body.close()
             await trio.aclose_forcefully(stream)
 
     async def _first_request(self, stream: trio.SocketStream) -> tuple[bytes, bytes]:
@@ -89,34 +122,36 @@ class Door:
             await refuse(stream, 431, "head_too_large", "The request's head is too large, too slow or not HTTP/1.1.")
         return b"", b""
 
-    async def _relay(self, stream: trio.SocketStream, head: bytes, rest: bytes) -> None:
-        if head.startswith(ANSWERS):
-            await self._relay_answer(stream, head, rest)
+    async def _relay(self, stream: trio.SocketStream, kept: Kept) -> None:
+        if kept.head.startswith(ANSWERS):
+            await self._relay_answer(stream, kept)
             return
-        if self._relays >= (self._places if head.startswith(URGENT) else self._ordinary):
+        if self._relays >= (self._places if kept.head.startswith(URGENT) else self._ordinary):
             await refuse(stream, *OVERLOADED)
             return
         self._relays += 1
         try:
-            await self._relay_request(stream, head, rest)
+            await self._relay_request(stream, kept)
         finally:
             self._relays -= 1
 
-    async def _relay_answer(self, stream: trio.SocketStream, head: bytes, rest: bytes) -> None:
+    async def _relay_answer(self, stream: trio.SocketStream, kept: Kept) -> None:
         if self._answers >= self._answer_places:
             await refuse(stream, *OVERLOADED)
             return
         self._answers += 1
         try:
-            await self._relay_request(stream, head, rest)
+            await self._relay_request(stream, kept)
         finally:
             self._answers -= 1
 
-    async def _relay_request(self, stream: trio.SocketStream, head: bytes, rest: bytes) -> None:
+    async def _relay_request(self, stream: trio.SocketStream, kept: Kept) -> None:
         peer = stream.socket.getpeername()[0]
+        if kept.head.startswith(WATCHING):
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, WATCHING_BUFFER)
         async with await trio.open_unix_socket(self._upstream) as upstream, trio.open_nursery() as nursery:
-            await upstream.send_all(rewritten(head, peer) + rest)
-            nursery.start_soon(pour, stream, upstream)
+            await upstream.send_all(rewritten(kept.head, peer) + kept.rest)
+            nursery.start_soon(pour, stream, upstream, kept.body)
             await pour(upstream, stream)
             nursery.cancel_scope.cancel()
 
@@ -155,9 +190,11 @@ def rewritten(head: bytes, peer: str) -> bytes:
     return b"\r\n".join([line, *kept, b"X-Forwarded-For: " + chain, b"Connection: close", b"", b""])
 
 
-async def pour(source: trio.SocketStream, sink: trio.SocketStream) -> None:
-    """Copy until the source ends, however it ends, and end the sink."""
+async def pour(source: trio.SocketStream, sink: trio.SocketStream, first: BinaryIO | None = None) -> None:
+    """Copy until the source ends, however it ends, and end the sink. A file goes first."""
     with suppress(*_GONE):
+        while first is not None and (piece := await trio.to_thread.run_sync(first.read, PIECE)):
+            await sink.send_all(piece)
         while piece := await source.receive_some(PIECE):
             await sink.send_all(piece)
     with suppress(*_GONE):
@@ -175,15 +212,26 @@ async def refuse(stream: trio.SocketStream, status: int, code: str, message: str
         await stream.send_all(head.encode() + body)
 
 
-async def serve_door(
-    door: Door, *, host: str, port: int, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED
-) -> None:
-    """Listen until cancelled; reports the port, which matters where 0 asked for a free one. Raises ConfigError."""
+async def listen(host: str, port: int) -> list[trio.SocketListener]:
+    """Raises ConfigError."""
     try:
-        listeners = await trio.open_tcp_listeners(port, host=host, backlog=1024)
+        return await trio.open_tcp_listeners(port, host=host, backlog=1024)
     except OSError as error:
         raise ConfigError(
             f"port {port} on {host} cannot be listened on ({error.strerror}): choose another with --port and --host"
         ) from None
+
+
+async def serve_door(
+    door: Door,
+    *,
+    host: str,
+    port: int,
+    listeners: Sequence[trio.SocketListener] = (),
+    task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Listen until cancelled, on these listeners or on ones of our own; reports the port, which matters where 0 asked
+    for a free one. Raises ConfigError."""
+    listeners = listeners or await listen(host, port)
     task_status.started(listeners[0].socket.getsockname()[1])
-    await trio.serve_listeners(door.answer, listeners)
+    await trio.serve_listeners(door.answer, list(listeners))

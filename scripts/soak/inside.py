@@ -34,9 +34,9 @@ OF_A_CALL = (
     "agent.calls.mailbox.Mailbox",
     "agent.calls.timeline.CallTimeline",
     "agent.engines.local.session.LocalSession",
-    "agent.ingress.media.WebSocketLine",
+    "agent.ingress.line.SocketLine",
+    "agent.ingress.socket.Socket",
     "agent.telephony.twilio.MediaStream",
-    "trio_websocket._impl.WebSocketConnection",
 )
 """What must not outlive its call."""
 HOLDERS, STEPS = 5, 8

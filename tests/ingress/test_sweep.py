@@ -1,0 +1,245 @@
+"""The one task that reads all lines: when it reads, how much, and what one line's trouble is to the others."""
+
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import pairwise
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from agent.ingress.sweep import BEAT_S, BEATS_A_ROUND, SHARE, STRETCH, Sweep
+
+ROUND_S = BEAT_S * BEATS_A_ROUND
+
+
+class Hearer:
+    """Notes what it is given, and when."""
+
+    def __init__(self, *, enough: bytes = b"") -> None:
+        self.near, self.far = socket.socketpair()
+        self.near.setblocking(False)
+        self.heard: list[tuple[float, bytes]] = []
+        self._enough = enough
+        self.busy = False
+
+    def hear(self, data: bytes, now: float) -> bool:
+        self.heard.append((now, data))
+        return data != self._enough
+
+    def keeps_up(self) -> bool:
+        return not self.busy
+
+    @property
+    def data(self) -> list[bytes]:
+        return [data for _, data in self.heard]
+
+    def close(self) -> None:
+        self.near.close()
+        self.far.close()
+
+
+@asynccontextmanager
+async def swept(*hearers: Hearer, urgent: bool = False) -> AsyncIterator[trio.Nursery]:
+    sweep = Sweep()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(sweep.run)
+        for hearer in hearers:
+            nursery.start_soon(lambda hearer=hearer: sweep.listen(hearer.near.fileno(), hearer, urgent=urgent))
+        await wait_all_tasks_blocked()
+        yield nursery
+        nursery.cancel_scope.cancel()
+    for hearer in hearers:
+        hearer.close()
+
+
+async def test_what_came_between_two_rounds_is_passed_on_at_once_and_within_a_round(autojump_clock: MockClock) -> None:
+    one = Hearer()
+    async with swept(one):
+        for piece in (b"a", b"b"):
+            one.far.send(piece)
+            sent_at = trio.current_time()
+            await trio.sleep(2 * ROUND_S)
+            ((heard_at, data),) = one.heard
+            assert data == piece
+            assert sent_at <= heard_at <= sent_at + ROUND_S
+            one.heard.clear()
+        one.far.send(b"c")
+        one.far.send(b"d")
+        await trio.sleep(2 * ROUND_S)
+        assert one.data == [b"cd"]
+
+
+async def test_an_urgent_line_is_read_every_beat_and_the_others_keep_their_rounds(autojump_clock: MockClock) -> None:
+    urgent, other, sweep = Hearer(), Hearer(), Sweep()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(sweep.run)
+        nursery.start_soon(lambda: sweep.listen(urgent.near.fileno(), urgent, urgent=True))
+        nursery.start_soon(lambda: sweep.listen(other.near.fileno(), other))
+        await trio.sleep(BEAT_S / 2)  # in the middle between two beats
+        for _ in range(4 * BEATS_A_ROUND):
+            urgent.far.send(b".")
+            other.far.send(b".")
+            await trio.sleep(BEAT_S)
+        nursery.cancel_scope.cancel()
+    assert urgent.data == [b"."] * (4 * BEATS_A_ROUND)
+    assert set(other.data[1:]) == {b"." * BEATS_A_ROUND}
+    assert len(other.data) == 4
+    for each in (urgent, other):
+        each.close()
+
+
+async def test_without_lines_the_clock_does_not_tick(mock_clock: MockClock) -> None:
+    sweep = Sweep()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(sweep.run)
+        await wait_all_tasks_blocked()
+        assert trio.lowlevel.current_statistics().seconds_to_next_deadline == float("inf")
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_flooding_socket_gives_its_share_a_beat_and_the_rest_waits_at_the_peer(
+    autojump_clock: MockClock,
+) -> None:
+    flood, calm = Hearer(), Hearer()
+    flood.near.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+    flood.far.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+    async with swept(flood, calm):
+        await trio.sleep(BEAT_S / 2)  # in the middle between two beats
+        assert flood.far.send(b"x" * 8 * SHARE) == 8 * SHARE
+        calm.far.send(b"y")
+        await trio.sleep(2 * ROUND_S)
+        assert {len(data) for data in flood.data} == {SHARE}
+        between = [later - sooner for (sooner, _), (later, _) in pairwise(flood.heard)]
+        assert between == pytest.approx([BEAT_S] * (len(flood.heard) - 1))
+        assert calm.data == [b"y"]
+
+
+async def test_a_burst_is_caught_up_with_soon_and_nothing_of_it_is_lost(autojump_clock: MockClock) -> None:
+    one = Hearer()
+    one.near.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+    one.far.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+    burst = os.urandom(3 * SHARE + 17)
+    async with swept(one):
+        assert one.far.send(burst) == len(burst)
+        await trio.sleep(ROUND_S + 5 * BEAT_S)
+        assert b"".join(one.data) == burst
+
+
+async def test_a_burst_goes_on_only_when_what_came_of_it_has_been_listened_to(autojump_clock: MockClock) -> None:
+    one = Hearer()
+    one.near.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+    one.far.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+    async with swept(one):
+        one.busy = True
+        assert one.far.send(b"x" * (2 * SHARE + 1)) == 2 * SHARE + 1
+        await trio.sleep(5 * ROUND_S)
+        assert len(one.data) == 1
+        one.busy = False
+        await trio.sleep(4 * BEAT_S)
+        assert len(b"".join(one.data)) == 2 * SHARE + 1
+
+
+async def test_an_end_and_a_reset_are_told_as_nothing_more(autojump_clock: MockClock) -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    peer = socket.create_connection(listener.getsockname())
+    ended, reset = Hearer(enough=b""), Hearer(enough=b"")
+    reset.near.close()
+    reset.near, _ = listener.accept()
+    reset.near.setblocking(False)
+    async with swept(ended, reset):
+        ended.far.close()
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+        peer.close()
+        await trio.sleep(5 * ROUND_S)
+    listener.close()
+    assert (ended.data, reset.data) == ([b""], [b""]), "said once, and never asked again"
+
+
+class Bug(Exception):
+    """Of ours."""
+
+
+async def test_a_bug_in_one_line_is_raised_in_its_own_task_and_no_other_notices(autojump_clock: MockClock) -> None:
+    class Broken(Hearer):
+        def hear(self, data: bytes, now: float) -> bool:
+            raise Bug
+
+    broken, sound, sweep = Broken(), Hearer(), Sweep()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(sweep.run)
+        nursery.start_soon(lambda: sweep.listen(sound.near.fileno(), sound))
+        broken.far.send(b"x")
+        with trio.fail_after(1), pytest.raises(Bug):
+            await sweep.listen(broken.near.fileno(), broken)
+        sound.far.send(b"still here")
+        await trio.sleep(2 * ROUND_S)
+        assert sound.data == [b"still here"]
+        nursery.cancel_scope.cancel()
+    for each in (broken, sound):
+        each.close()
+
+
+async def test_listening_returns_when_its_line_has_had_enough_and_what_comes_then_is_left_unread(
+    autojump_clock: MockClock,
+) -> None:
+    one, sweep = Hearer(enough=b"enough"), Sweep()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(sweep.run)
+        one.far.send(b"enough")
+        with trio.fail_after(1):
+            await sweep.listen(one.near.fileno(), one)
+        one.far.send(b"for the slow lane")
+        await trio.sleep(5 * ROUND_S)
+        assert os.read(one.near.fileno(), 100) == b"for the slow lane"
+        nursery.cancel_scope.cancel()
+    one.close()
+
+
+async def test_a_line_that_has_left_in_the_middle_of_a_round_is_not_read(autojump_clock: MockClock) -> None:
+    """A round is interrupted when much has been read, and the number of a closed socket is another's at once."""
+    for _ in range(20):  # who goes on first after an interruption is up to chance
+        assert not await heard_after_leaving()
+
+
+async def heard_after_leaving() -> bool:
+    leaving, sweep = trio.CancelScope(), Sweep()
+    gone = wrong = False
+
+    class Late(Hearer):
+        def hear(self, data: bytes, now: float) -> bool:
+            nonlocal wrong
+            wrong = wrong or gone
+            return True
+
+    class First(Hearer):
+        def hear(self, data: bytes, now: float) -> bool:
+            leaving.cancel()
+            return True
+
+    async def listen_until_told() -> None:
+        nonlocal gone
+        with leaving:
+            await sweep.listen(late.near.fileno(), late)
+        gone = True
+
+    firsts, late = [First() for _ in range(STRETCH // SHARE)], Late()
+    for first in firsts:
+        first.near.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        first.far.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        first.far.send(b"x" * SHARE)
+    late.far.send(b"somebody else's")
+    async with trio.open_nursery() as nursery:
+        for first in firsts:
+            nursery.start_soon(sweep.listen, first.near.fileno(), first)
+        await wait_all_tasks_blocked()
+        nursery.start_soon(listen_until_told)
+        await wait_all_tasks_blocked()
+        nursery.start_soon(sweep.run)
+        await trio.sleep(3 * ROUND_S)
+        nursery.cancel_scope.cancel()
+    for each in (*firsts, late):
+        each.close()
+    return wrong
