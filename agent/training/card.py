@@ -7,6 +7,7 @@ from typing import Final
 
 from ..engines.local.model import Model
 from .corpora import Clip
+from .dataset import LEVEL_DB
 from .figures import Figures
 
 _LICENCES: Final[Mapping[str, str]] = {
@@ -66,7 +67,9 @@ def card(
             "",
             f"{len(model.centre)} features of the last 1.5 s of speech, by themselves and against the caller's own",
             f"calm speech; {len(model.networks)} networks ({shapes}; {parameters} numbers) whose log-probabilities are",
-            f"averaged and divided by a temperature of {model.temperature:.2f}. Belief follows the evidence within",
+            f"averaged and divided by a temperature of {model.temperature:.2f}. Some of them were fitted beside",
+            "intercepts of each corpus, left out since: what sets a corpus apart is not to be a sign of calm. Loudness",
+            f"by itself was blurred by {LEVEL_DB:.0f} dB. Belief follows the evidence within",
             f"{evidence.follows_ms:.0f} ms of speech, its gain {evidence.gain:.2f}, its bias",
             f"{evidence.anger_bias:+.2f}, of strangers {evidence.stranger_bias:+.2f}.",
             "",

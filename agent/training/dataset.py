@@ -8,20 +8,24 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.emotion import ANGER
 from ..engines.local.baseline import TRUSTED_S
 from ..engines.local.pooling import LOUDNESS
 from ..engines.local.spectrum import ROW_MS, Floats
-from .corpora import Clip
+from .corpora import CLASSES, Clip
 from .extraction import Heard
-from .network import Batch
+from .network import Batch, Intercepts
 
 CALM_CLIPS: Final = (1, 2, 4, 8)
 """How many calm recordings of the same speaker a baseline is made of."""
-_PLAIN: Final = 3.0
-"""How often the plain telephone is drawn for each time another one is."""
+_PLAIN: Final = 9.0
+"""How often the plain telephone is drawn for each time another one is: drawn ones add variety, and much noise."""
 _WITH_BASELINE: Final = 0.55
 _MIX: Final = 0.3
 _JITTER: Final = 0.1
+LEVEL_DB: Final = 6.0
+"""Loudness by itself is blurred by so much (standard deviation): it hints at effort, but a loud talker or a loud line
+is not an angry one."""
 _CUT: Final = 4.0
 _EMOTIONS: Final = {"neutral": 1.5, "happy": 1.4, "sad": 0.8, "fearful": 1.0, "angry": 2.2, "": 0.8}
 """How often each label is drawn, in corpora that have anger: its confusions more often."""
@@ -85,10 +89,29 @@ def _calm(
     return calm, callers
 
 
+def _with_anger(clips: Sequence[Clip]) -> set[str]:
+    return {clip.corpus for clip in clips if clip.label in ANGER}
+
+
+def intercepts(clips: Sequence[Clip]) -> tuple[Intercepts, Ints]:
+    """What may differ from corpus to corpus, and to which of them each recording belongs, shape (len(clips),).
+
+    How likely each label is, and that it seems so: all but being nobody's voice, which has to be heard as such
+    anywhere. Corpora without a voice have no intercept. What has no anger says nothing about how likely that is.
+    """
+    names = sorted({clip.corpus for clip in clips})
+    spoken = {clip.corpus for clip in clips if clip.label != "noise"}
+    free = np.array([[name in spoken and one != "noise" for one in CLASSES] for name in names], dtype=np.float32)
+    angry = _with_anger(clips)
+    expected = np.array([name in angry for name in names], dtype=np.float32)
+    home = np.array([names.index(clip.corpus) for clip in clips], dtype=np.intp)
+    return Intercepts(free, expected / np.maximum(expected.sum(), 1)), home
+
+
 def frequencies(clips: Sequence[Clip], heard: Heard, chosen: Ints) -> NDArray[np.float64]:
     """How often each of the chosen stretches is to be drawn, summing to 1: corpora, labels, speakers and recordings in
     balance, however many stretches they have."""
-    angry = {clip.corpus for clip in clips if clip.label in ("angry", "frustrated")}
+    angry = _with_anger(clips)
     _, of = np.unique(heard.clip[chosen].astype(np.int64) * 1000 + heard.copy[chosen], return_inverse=True)
     share = np.where(heard.copy[chosen] == 0, _PLAIN, 1.0) / np.bincount(of)[of]
     groups: dict[tuple[str, str, str], float] = defaultdict(float)
@@ -133,6 +156,9 @@ class Deck:
         self._features, self._usual, self._of = features, usual, usual.of[chosen]
         self._up_to = np.cumsum(often)
         self._allowed = np.stack([clip.classes() for clip in clips])[heard.clip[chosen]]
+        chosen_clips = [clips[at] for at in np.unique(heard.clip[chosen]).tolist()]
+        self.intercepts, home = intercepts(chosen_clips)
+        self._home = home[np.unique(heard.clip[chosen], return_inverse=True)[1]]
 
     @property
     def inputs(self) -> int:
@@ -145,12 +171,13 @@ class Deck:
         share = np.maximum(share, 1 - share)
         inputs = share * self._inputs(one, chance) + (1 - share) * self._inputs(other, chance)
         inputs += np.float32(_JITTER) * chance.standard_normal(inputs.shape, dtype=np.float32)
-        return inputs, self._allowed[one], share, self._allowed[other]
+        return Batch(inputs, self._allowed[one], self._allowed[other], share, self._home[one], self._home[other])
 
     def _inputs(self, at: Ints, chance: np.random.Generator) -> Floats:
         features, of = self._features[at], self._of[at]
         alone = np.clip((features - self.centre) / self.spread, -_CUT, _CUT)
-        alone[:, LOUDNESS] = 0
+        blur = np.float32(LEVEL_DB) / self.spread[LOUDNESS]
+        alone[:, LOUDNESS] += blur * chance.standard_normal(len(at), dtype=np.float32)
         variant = chance.integers(0, len(CALM_CLIPS), len(at))
         known = self._usual.known[of, variant] * (chance.random(len(at)) < _WITH_BASELINE)
         known = known.astype(np.float32)[:, np.newaxis]

@@ -26,11 +26,10 @@ from .network import Recipe, fit
 
 FOLDS: Final = 5
 WIDE: Final = Recipe((64, 32), (0.1, 0.3, 0.3), steps=3000)
-LINEAR: Final = Recipe((), (0.1,), steps=1500, rate=1e-3)
-WIDER: Final = Recipe((128, 48), (0.1, 0.4, 0.4), steps=4000)
-FINAL: Final = (WIDER, WIDE, WIDE, LINEAR)
-HELD_OUT: Final = (WIDE, LINEAR)
-"""A smaller ensemble for what is only used to set numbers."""
+SMALL: Final = Recipe((64,), (0.2, 0.4), steps=1500, intercepts=True)
+LINEAR: Final = Recipe((), (0.1,), steps=1500, rate=1e-3, intercepts=True)
+FINAL: Final = (WIDE, SMALL, LINEAR)
+"""One that may learn what ordinary talk is like where it knows it, two that learn what holds anywhere."""
 
 ACT_AT: Final = 0.85
 _FALSE_NEUTRAL, _FALSE_ALARMS, _FALSE_CALLS = 0.02, 0.04, 0.03
@@ -56,7 +55,7 @@ def ensemble(
     """Networks fitted to the chosen stretches, not yet calibrated."""
     deck = Deck(clips, heard, usual, chosen)
     networks = tuple(
-        fit(deck.draw, deck.inputs, len(CLASSES), recipe, seed * 100 + at) for at, recipe in enumerate(recipes)
+        fit(deck.draw, deck.inputs, deck.intercepts, recipe, seed * 100 + at) for at, recipe in enumerate(recipes)
     )
     return Model(deck.centre, deck.spread, networks, 1.0, _START)
 
@@ -76,7 +75,7 @@ def hold_out(clips: Sequence[Clip], heard: Heard, usual: Usual, seed: int, tell:
     alone = np.zeros((len(part), len(CLASSES)), dtype=np.float32)
     after = np.zeros_like(alone)
     for fold in range(FOLDS):
-        model = ensemble(clips, heard, usual, np.flatnonzero(part != fold), HELD_OUT, seed + 1 + fold)
+        model = ensemble(clips, heard, usual, np.flatnonzero(part != fold), FINAL, seed + 1 + fold)
         asked = np.flatnonzero(part == fold)
         alone[asked] = answers(model, heard, usual, asked, None)
         after[asked] = answers(model, heard, usual, asked, _BASELINE)

@@ -67,7 +67,8 @@ def main() -> None:
     if chosen.baseline is not None:
         numbers["baseline"] = json.loads(chosen.baseline.read_text("utf-8"))
     trained = f" --trainer {chosen.trainer}" if chosen.trainer else ""
-    command = f"scripts/train/results.py --data DIR{trained} --hours {chosen.hours:g} --every {chosen.every}"
+    beside_us = " --baseline baseline.json" if chosen.baseline else ""
+    command = f"scripts/train/results.py --data DIR{beside_us}{trained} --hours {chosen.hours:g} --every {chosen.every}"
     about = HELD_OUT if chosen.trainer else SAME_FOR_ALL
     beside = chosen.out / "results"
     beside.mkdir(parents=True, exist_ok=True)

@@ -13,13 +13,14 @@ from agent.cli import app
 from agent.core.audio import PcmChunk, Window
 from agent.engines.local import LocalEngine
 from agent.engines.local.model import load
+from agent.engines.local.pooling import FEATURES, LOUDNESS
 from agent.errors import ConfigError
 from agent.training import corpora, extraction, fitting
 from agent.training.copies import generator
-from agent.training.dataset import usual
+from agent.training.dataset import LEVEL_DB, Deck, intercepts, usual
 from agent.training.figures import area, recall
 from agent.training.making import make
-from agent.training.network import fit
+from agent.training.network import Batch, Intercepts, fit
 
 
 def voice(hz: float, bright: float, seconds: float, seed: int) -> np.ndarray:
@@ -57,7 +58,6 @@ def quick(monkeypatch):
     """A small model, soon done."""
     small = replace(fitting.WIDE, hidden=(8,), dropout=(0.1, 0.1), steps=60, batch=64)
     monkeypatch.setattr(fitting, "FINAL", (small,))
-    monkeypatch.setattr(fitting, "HELD_OUT", (small,))
     monkeypatch.setattr(extraction, "COPIES", 1)
 
 
@@ -165,13 +165,65 @@ def test_a_network_learns_what_only_a_curve_can_tell_and_heeds_what_is_allowed()
         points = chance.normal(size=(count, 2)).astype(np.float32)
         inside = np.square(points).sum(axis=1) < 1.2
         allowed = np.stack((inside, ~inside, ~inside), axis=1).astype(np.float32)
-        return points, allowed, np.ones((count, 1), np.float32), allowed
+        nowhere = np.zeros(count, dtype=np.intp)
+        return Batch(points, allowed, allowed, np.ones((count, 1), np.float32), nowhere, nowhere)
 
-    layers = fit(draw, 2, 3, fitting.Recipe((16,), (0.0, 0.0), steps=800, rate=1e-2), 1)
-    points, allowed, _, _ = draw(generator("check"), 500)
+    none = Intercepts(np.zeros((1, 3), np.float32), np.ones(1, np.float32))
+    layers = fit(draw, 2, none, fitting.Recipe((16,), (0.0, 0.0), steps=800, rate=1e-2), 1)
+    check = draw(generator("check"), 500)
+    points, allowed = check.inputs, check.allowed
     inner = np.maximum(points @ layers[0][0] + layers[0][1], 0)
     chosen = (inner @ layers[1][0] + layers[1][1]).argmax(axis=1)
     assert allowed[np.arange(500), chosen].mean() > 0.95
+
+
+def of_two_languages(chance: np.random.Generator, count: int) -> Batch:
+    """Two corpora. The first input is louder anger, the second the language; in the second language nobody is angry."""
+    home = chance.integers(0, 2, count).astype(np.intp)
+    angry = (chance.random(count) < 0.5) & (home == 0)
+    points = np.stack((angry + chance.normal(0, 0.7, count), home + chance.normal(0, 0.1, count)), axis=1)
+    allowed = np.stack((~angry, angry), axis=1).astype(np.float32)
+    return Batch(points.astype(np.float32), allowed, allowed, np.ones((count, 1), np.float32), home, home)
+
+
+def anger_by_language(own_intercepts: bool) -> tuple[float, float]:
+    """What a step in the first input, and one in the second, do to the log-odds of anger."""
+    both = Intercepts(np.ones((2, 2), np.float32), np.array([1.0, 0.0], np.float32))
+    recipe = fitting.Recipe((), (0.0,), steps=1500, rate=1e-2, intercepts=own_intercepts)
+    [(weights, _)] = fit(of_two_languages, 2, both, recipe, 1)
+    louder, language = (weights[:, 1] - weights[:, 0]).tolist()
+    return louder, language
+
+
+def test_a_language_in_which_nobody_was_angry_does_not_become_a_sign_of_calm():
+    louder, language = anger_by_language(own_intercepts=True)
+    assert louder > 1
+    assert abs(language) < louder / 2
+    louder, language = anger_by_language(own_intercepts=False)
+    assert language < -1.5 * louder
+
+
+def test_an_unknown_corpus_is_taken_to_be_like_those_in_which_somebody_is_angry(recordings):
+    chosen = corpora.clips(recordings)
+    found, home = intercepts(chosen)
+    made, noises = home[0], home[[clip.corpus for clip in chosen].index("noises")]
+    assert found.expected[made] == 1
+    assert found.expected[noises] == 0
+    noise = corpora.CLASSES.index("noise")
+    assert not found.free[noises].any()
+    assert not found.free[:, noise].any()
+    assert np.delete(found.free[made], noise).all()
+
+
+def test_loudness_by_itself_is_heard_but_blurred(recordings, tmp_path, quick):
+    chosen = corpora.clips(recordings)
+    heard = extraction.extract(chosen, tmp_path, 0, lambda line: None)
+    one = np.flatnonzero(heard.clip == heard.clip[0])[:1]
+    deck = Deck(chosen, heard, usual(chosen, heard), np.arange(len(heard.clip)))
+    seen = deck._inputs(np.repeat(one, 4000), np.random.default_rng(0))
+    spread_db = (seen[:, LOUDNESS] * deck.spread[LOUDNESS]).std()
+    assert spread_db == pytest.approx(LEVEL_DB, rel=0.1)
+    assert not np.delete(np.ptp(seen[:, : len(FEATURES)], axis=0), LOUDNESS).any()
 
 
 def test_areas_and_recalls_are_what_the_definitions_say():

@@ -1,8 +1,8 @@
 """The trained model: from the features of a stretch of speech, and what is usual for this caller, to a judgement.
 
-A few small networks, alike but for the chance they began with, whose log-probabilities are averaged and then sharpened
-or softened so that they mean what they say (`temperature`). They tell apart our labels, other emotions, and sounds that
-are nobody's voice; the last two are no label of ours, and count as neutral in what we say.
+A few small networks whose log-probabilities are averaged, and then sharpened or softened so that they mean what they
+say (`temperature`). They tell apart our labels, other emotions, and sounds that are nobody's voice; the last two are no
+label of ours, and count as neutral in what we say.
 
 The file is made by `callmood train` and checked against the checksum beside it before anything in it is believed.
 """
