@@ -6,6 +6,7 @@ Channels are mixed, not picked. Audio that would clip is turned down as a whole:
 """
 
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,9 @@ RATES = range(1_000, 768_001)
 
 Samples = NDArray[np.float32]
 
+VOICES = ("emma_calm_then_angry.wav", "adam_calm_then_angry.wav", "emma_angry_words_calm_voice.wav")
+"""Recordings that come with the package. The first two are calm for twelve seconds, then angry."""
+
 
 def load_telephone(path: str | Path) -> bytes:
     """The file as mu-law bytes at 8 kHz. Raises AudioUnreadable, in one sentence that names the file and the cure."""
@@ -39,6 +43,11 @@ def load_telephone(path: str | Path) -> bytes:
     if not encoded:
         raise AudioUnreadable(f"{path.name} holds no audio: record it again, or choose another file.")
     return encoded
+
+
+def bundled_voice(name: str = VOICES[0]) -> bytes:
+    """One of the recordings that come with the package, likewise."""
+    return load_telephone(Path(str(files("agent") / "demo" / "voices" / name)))
 
 
 def _load_raw(path: Path) -> bytes:

@@ -7,7 +7,7 @@ the latest decision before it that wanted such a thing; what an operator did cam
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .core.replay import Act, Deed
+from .core.following import Act, Deed
 from .reporting.deeds import kind_of
 from .reporting.evidence import JOINED_MS, TOGETHER_MS
 from .reporting.words import Event, number

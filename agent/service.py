@@ -99,7 +99,7 @@ async def run_service(
             house = House(
                 settings=settings,
                 directory=directory,
-                history=History(directory, ledger, crew.peers.live if crew else None),
+                history=History(directory, ledger, crew.live if crew else None),
                 wall=Wall(directory, settings),
                 ledger=ledger,
                 vapi=vapi,
@@ -117,7 +117,7 @@ async def run_service(
                 ),
                 mode=wiring.mode(settings, calls, vapi, directory, server, fallback, rest, relays),
                 fallback=fallback,
-                crew=crew,
+                siblings=crew,
             )
             directory.measures = house.metrics
             for listener in (house.metrics.note, *listeners):
@@ -125,7 +125,7 @@ async def run_service(
             server.start_soon(lag, house.metrics.loop_lag.observe)
             server.start_soon(house.wall.run)
             server.start_soon(rules.watch, house.metrics.rules_reloaded)
-            async with serving(house, host, server) as port:
+            async with serving(house, host, server, crew) as port:
                 task_status.started(Ready(f"http://{bracketed(host)}:{port}", token, directory))
                 await stop.wait()
                 await directory.drain()
@@ -133,7 +133,7 @@ async def run_service(
 
 
 @asynccontextmanager
-async def serving(house: House, host: str, server: trio.Nursery) -> AsyncIterator[int]:
+async def serving(house: House, host: str, server: trio.Nursery, crew: Crew | None) -> AsyncIterator[int]:
     """Door and web, open as long as the block lasts; the port they share."""
     with tempfile.TemporaryDirectory(prefix="callmood-") as folder:
         upstream = str(Path(folder) / "http.sock")
@@ -142,8 +142,8 @@ async def serving(house: House, host: str, server: trio.Nursery) -> AsyncIterato
         lines = MediaLines(house.directory, house.signature)
         server.start_soon(lines.sweep)
         door = Door(lines.serve, upstream, answers=answer_places(house.settings))
-        async with house.crew.joined(house, door, server) if house.crew else nullcontext():
-            listeners = house.crew.listeners() if house.crew else ()
+        async with crew.joined(house, door, server) if crew else nullcontext():
+            listeners = crew.listeners() if crew else ()
             yield await server.start(
                 partial(serve_door, door, host=host, port=house.settings.port, listeners=listeners)
             )

@@ -69,6 +69,7 @@ class Watchdog(trio.abc.Instrument):
             named = step
             self.barked += 1
             stack = traceback.extract_stack(frame)[-FRAMES:]
+            del frame  # or all that it holds, a whole call perhaps, would live until the next step is named
             log.warning(
                 "loop.blocked",
                 task=task,

@@ -10,12 +10,14 @@ from typing import Any, Protocol
 import msgspec
 
 from .calls.stepcode import read
+from .core.following import BookOf, Deed, Replay
 from .core.record import Record
-from .core.replay import BookOf, Deed, Moods, Replay, replay, replay_changed
+from .core.replay import Moods, replay, replay_changed
 from .core.rulebook import RuleBook, parse
 from .core.steps import Setup
 from .errors import ConfigError
-from .ledger.reading import CallRow, Reader
+from .ledger.reading import Reader
+from .ledger.rows import CallRow
 
 COUNTED = ("decisions", "notes", "interrupts", "transfers")
 """What a call's decisions come to, in the order of the table."""

@@ -20,13 +20,11 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
-from importlib.resources import files
-from pathlib import Path
 
 import numpy as np
 import trio
 
-from agent.audiofile import load_telephone
+from agent.audiofile import VOICES, bundled_voice
 from agent.core import mulaw
 from agent.http import client, httpx
 from agent.logs import WARNING, configure
@@ -37,7 +35,7 @@ from agent.testing import FakeCall, FakeTwilio, FakeVapi, Hook, TwilioCaller
 SECOND = 8000
 """Bytes of mu-law."""
 TURNS_AT_S = 12.0
-"""Before that the bundled voices are calm."""
+"""Before that the first two of the bundled voices are calm."""
 LINES = (
     "Thank you for calling. Let me look that up for you.",
     "I can see your order here. It left our warehouse on Monday.",
@@ -58,10 +56,6 @@ def arguments() -> argparse.Namespace:
 
 
 # --- what the callers say ---
-
-
-def voice(name: str) -> bytes:
-    return load_telephone(Path(str(files("agent") / "demo" / "voices" / name)))
 
 
 def calm(audio: bytes, seconds: float = 40.0) -> bytes:
@@ -222,8 +216,7 @@ async def main(args: argparse.Namespace) -> None:
         )
         stop = trio.Event()
         ready: Ready = await nursery.start(partial(run_service, settings, stop=stop))
-        voices = ("emma_calm_then_angry.wav", "adam_calm_then_angry.wav", "emma_angry_words_calm_voice.wav")
-        first, second, third = (voice(name) for name in voices)
+        first, second, third = (bundled_voice(name) for name in VOICES)
         stage = Stage(ready, keys, http, vapi, twilio, (first, second, third))
         print(f"{args.calls} callers for {args.seconds:.0f} s. The supervisor's screen: {ready.live_url}", flush=True)
         with trio.move_on_after(args.seconds):

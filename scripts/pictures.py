@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Takes pictures of the supervisor's screen in this machine's Chromium.
 
-    .venv/bin/python scripts/pictures.py                  # docs/live.png, which the README shows: the real service,
-                                                          # with the simulated callers of scripts/wall, after a minute
-    .venv/bin/python scripts/pictures.py --all FOLDER     # made-up calls: the list and one call, wide and narrow,
-                                                          # light and dark
+.venv/bin/python scripts/pictures.py                  # docs/live.png, which the README shows: the real service,
+                                                      # with the simulated callers of scripts/wall, after a minute
+.venv/bin/python scripts/pictures.py --all FOLDER     # made-up calls: the list and one call, wide and narrow,
+                                                      # light and dark
 """
 
 import argparse
@@ -25,7 +25,7 @@ README = ROOT / "docs" / "live.png"
 README_SIZE: ViewportSize = {"width": 1440, "height": 912}
 CALLS = 13
 """One of each fate, and some calm ones."""
-UNDER_WAY_S = 50
+UNDER_WAY_S = 32
 """Until every caller has come to what makes it different."""
 SETTLED_MS = 2500
 

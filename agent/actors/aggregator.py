@@ -55,21 +55,20 @@ async def aggregate(
         while True:
             mood: Mood | None = None
             deciding = listening() and not call.handed_over
-            with trio.CancelScope(deadline=rules.recheck_at if deciding else inf):
-                try:
-                    incoming = await readings.receive()
-                except trio.EndOfChannel:
-                    return
-                if isinstance(incoming, Order):
-                    deeds.obey(incoming, tracker, rules)
-                elif isinstance(incoming, Heard):
-                    now = trio.current_time()
-                    incoming = considered(incoming, consider, now)
-                    if listening():
-                        mood = fold(incoming, now, tracker, call, timeline, recorder)
-                    else:
-                        throw_away(incoming, tracker)
-                del incoming  # or the last reading would stay here as long as no other comes
+            try:
+                incoming = await next_until(rules.recheck_at if deciding else inf, readings)
+            except trio.EndOfChannel:
+                return
+            if isinstance(incoming, Order):
+                deeds.obey(incoming, tracker, rules)
+            elif isinstance(incoming, Heard):
+                now = trio.current_time()
+                incoming = considered(incoming, consider, now)
+                if listening():
+                    mood = fold(incoming, now, tracker, call, timeline, recorder)
+                else:
+                    throw_away(incoming, tracker)
+            del incoming  # or the last reading would stay here as long as no other comes
             if not listening() or call.handed_over:
                 if recorder is not None and call.handed_over:
                     recorder.handed_over(trio.current_time())
@@ -92,6 +91,15 @@ async def aggregate(
                 deeds.carry_out(decision, now, rules.book.rules)
                 decided(decision)
             del decision, mood
+
+
+async def next_until(due: float, readings: Inbox[Incoming]) -> Incoming | None:
+    """What comes in next; None: it has become this late. Mostly nothing is due, and there is no deadline to keep."""
+    if due == inf:
+        return await readings.receive()
+    with trio.move_on_at(due):
+        return await readings.receive()
+    return None
 
 
 def considered(heard: Heard, consider: Consider | None, now: float) -> Heard:

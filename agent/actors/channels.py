@@ -39,10 +39,14 @@ class Outbox(Generic[T]):
         """Items that paid for newer ones."""
 
     async def send(self, item: T) -> None:
-        """Hand one on, waiting for room if need be. Only for channels whose sender pays."""
+        """Hand one on, waiting for room if need be. Only for channels whose sender pays. Where there is
+        room nobody else gets a turn: who sends in a loop receives in it as well."""
         if self._when_full is not WhenFull.WAIT:
             raise RuntimeError(f"a channel where {self._when_full.value} pays is offered to, not sent to")
-        await self._send.send(item)
+        try:
+            self._send.send_nowait(item)
+        except trio.WouldBlock:
+            await self._send.send(item)
 
     def offer(self, item: T) -> None:
         """Hand one on without ever waiting. Only for channels whose sender does not pay."""

@@ -25,7 +25,9 @@ class LineCheck:
         if block.line != self._line:
             self._watch.forget()
             self._watch, self._line = CodecWatch(), block.line
-        self._watch.push(b"".join(frame.payload for frame in block.frames))
+        if self._watch.done and not self._said:
+            return
+        self._watch.push(b"".join([frame.payload for frame in block.frames]))
         found = self._watch.found
         if found and not self._said:
             log.warning("audio.misread", reason=found)

@@ -147,7 +147,7 @@ class Publisher:
                 latencyMs=round(1000 * (sent_at - update.mood.heard_at), 1),
                 via="control",
                 **since_decision(update),
-                **because(update.why),
+                **_why(update.why),
             )
             return None
         if of_a_mood and not self._may_tell():  # it was broken off: an operator's words are still to be told
@@ -172,7 +172,7 @@ class Publisher:
                 heardMs=heard_ms,
                 **unheard,
                 **since_decision(update),
-                **because(OPERATOR if update.reason == "operator" else update.why),
+                **_why(OPERATOR if update.reason == "operator" else update.why),
             )
         if patience.cancelled_caught:
             self._failed("interruption: it did not answer in time", will_retry=False)
@@ -192,7 +192,7 @@ def since_decision(update: ContextUpdate) -> dict[str, float]:
     }
 
 
-def because(why: str) -> dict[str, str]:
+def _why(why: str) -> dict[str, str]:
     """Why it was decided, where that is known."""
     return {"why": why} if why else {}
 

@@ -9,13 +9,11 @@ bits of length, masked with a key of its own.
 from base64 import b64encode
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..audiofile import load_telephone
+from ..audiofile import VOICES, bundled_voice
 from ..core import mulaw
 from ..core.audio import SAMPLE_RATE
 from ..testing.pace import FRAME_BYTES, FRAME_MS
@@ -24,7 +22,6 @@ from ..testing.pace import frames_of as cut
 Bytes = NDArray[np.uint8]
 Numbers = NDArray[np.int64]
 
-VOICES = ("emma_calm_then_angry.wav", "adam_calm_then_angry.wav", "emma_angry_words_calm_voice.wav")
 PAUSES_S = (7.0, 11.0, 9.0)
 """After each voice, while the other side speaks."""
 HUM = 6
@@ -43,7 +40,7 @@ def talk() -> bytes:
     sound = b""
     for voice, pause_s in zip(VOICES, PAUSES_S, strict=True):
         hum = noise.integers(-HUM, HUM + 1, int(pause_s * SAMPLE_RATE)).astype(np.int16)
-        sound += load_telephone(Path(str(files("agent") / "demo" / "voices" / voice))) + mulaw.encode(hum)
+        sound += bundled_voice(voice) + mulaw.encode(hum)
     return sound[: len(sound) // FRAME_BYTES * FRAME_BYTES]
 
 

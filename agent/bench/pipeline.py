@@ -130,8 +130,7 @@ async def _run(
         callers = _callers(directory, sound, calls)
         await _speak(callers, WARM_UP_S, kept)
         watch.clear()
-        began, mine, feeding = time.process_time(), time.thread_time(), 0.0
-        events = _events(directory)
+        began, mine, events = time.process_time(), time.thread_time(), _events(directory)
         feeding = await _speak(callers, seconds, kept)
         loop_s, all_s = time.thread_time() - mine, time.process_time() - began
         per = 1000 / (calls * seconds)

@@ -34,6 +34,7 @@ OURS: tuple[tuple[str, str], ...] = (
     ("engines/local/session.py", "model"),
     ("engines/", "features"),
     ("core/speech.py", "features"),
+    ("core/voicing.py", "features"),
     ("core/frames.py", "features"),
     ("core/windowing.py", "features"),
     ("core/assembly.py", "features"),
@@ -67,7 +68,7 @@ LIBRARIES = {
     "sqlite3": "ledger",
 }
 
-FRAMING = ("cli/", "__main__.py", "__init__.py", "bench/", "service.py", "watchdog.py")
+FRAMING = ("cli/", "__main__.py", "__init__.py", "bench/", "process.py", "service.py", "watchdog.py")
 """At the bottom of every stack, or looking on: they say nothing."""
 
 

@@ -20,7 +20,9 @@ class Present:
     def __init__(self) -> None:
         self._mood: Mood | None = None
         self._since = 0.0
+        self._under_way = False
         self._made: trio.Event | None = None
+        """Somebody waits for the reading that is under way."""
         self.told: str | None = None
         """The emotion that the model was told of last, through the gateway."""
 
@@ -44,15 +46,17 @@ class Present:
     def reading_begins(self) -> None:
         """A window is being judged."""
         self.reading_ends()
-        self._made = trio.Event()
+        self._under_way = True
 
     def reading_ends(self, _: object = None) -> None:
         """Its reading has been believed, or there will be none."""
+        self._under_way = False
         if self._made is not None:
             self._made.set()
             self._made = None
 
     async def reading_made(self) -> None:
         """Return when no reading is under way, or the one that is has been made. Whoever waits sets the limit."""
-        if self._made is not None:
+        if self._under_way:
+            self._made = self._made or trio.Event()
             await self._made.wait()

@@ -9,28 +9,22 @@ from functools import partial
 import trio
 
 from ..actors.aggregator import aggregate
-from ..actors.analyzer import Analyzer, Ear, Ears
 from ..actors.channels import WhenFull, open_channel
-from ..actors.decoder import Decoder
-from ..actors.escalator import Escalator, TransferOrder
+from ..actors.escalator import TransferOrder
 from ..actors.gathering import Gathering
 from ..actors.heartbeat import beat
-from ..actors.line_check import LineCheck
 from ..actors.measure import measure
-from ..actors.overload import Load, Share
-from ..actors.publisher import Publisher
+from ..actors.overload import Load
 from ..actors.receiver import receive
-from ..actors.second_opinion import SecondOpinion
 from ..core.audio import Block, Window
 from ..core.context import ContextUpdate
-from ..core.opinion import Band
-from ..core.physical import Meter
 from ..ports import Assistant, Engine, Ledger
 from ..settings import Settings
 from .call import Call
 from .mailbox import BLOCKS_A_SECOND
 from .policy import Policy
 from .setup import recorder, setup
+from .staff import staffed
 
 
 async def run_call(
@@ -53,48 +47,8 @@ async def run_call(
 
     made_of = setup(settings)
     mood = made_of.tracker()
-    line_check = LineCheck(engine.name, call.timeline)
-    second = second_opinion(call, second_engine, settings, line_check)
-    ear = Ear() if second is None else Ears(second.ear)
-    meter = Meter(settings.window_s) if settings.profile == "physical-only" else None
-    decoder = Decoder(
-        meter or ear,
-        call.timeline,
-        listening=call.consent.may_listen,
-        line_check=line_check,
-        gathering=gathering,
-        share=Share(load or Load(), engine.name, call.timeline),
-    )
-    analyzer = Analyzer(
-        engine,
-        call.call_sid,
-        ear,
-        call.timeline,
-        patience_s=settings.analyzer_patience_s,
-        under_way=call.present,
-        tempered=line_check.tempered,
-    )
-    publisher = Publisher(
-        assistant,
-        call.call_sid,
-        call.timeline,
-        patience_s=settings.publisher_patience_s,
-        heard_ms=call.heard_ms,
-        may_tell=lambda: call.listening and not call.handed_over,
-        told_otherwise=lambda: call.through_gateway,
-        while_listening=call.consent.while_listening,
-    )
-    escalator = Escalator(
-        policy.transfers,
-        call.call_sid,
-        call,
-        destination=settings.transfer_to,
-        patience_s=settings.transfer_patience_s,
-        allowance=policy.allowance,
-        over_budget=policy.over_budget,
-        confirm=policy.confirm if second is None else second.confirm,
-        confirm_within_s=settings.confirm_within_s,
-    )
+    staff = staffed(call, engine, assistant, policy, settings, second_engine, gathering, load)
+    analyzer, publisher, second = staff.analyzer, staff.publisher, staff.second
 
     inside = call.workings
     inside.channels |= {
@@ -111,15 +65,15 @@ async def run_call(
         inside.engines[second_engine.name] = second.condition
 
     recording = recorder(call, ledger, engine, made_of)
-    for forget in (frames_out.discard, decoder.forget, (meter or ear).forget, windows_out.discard, mood.forget):
+    for forget in (frames_out.discard, *staff.forgets, windows_out.discard, mood.forget):
         call.consent.on_stop(forget)
 
     async def judge() -> None:
         """What becomes of windows. In profile `off` there are none."""
-        if meter is not None:
+        if staff.meter is not None:
             await measure(
                 windows,
-                meter=meter,
+                meter=staff.meter,
                 assistant_spoke=call.assistant_spoke,
                 timeline=call.timeline,
                 min_duration_s=settings.min_duration_s,
@@ -177,8 +131,8 @@ async def run_call(
                 asking = partial(call.consent.unless_stopped, partial(second.run, call.readings.clone()))
                 pipeline.start_soon(inside.attend, "second opinion", asking, second.condition)
             pipeline.start_soon(inside.attend, "publisher", partial(publisher.run, updates), publisher.condition)
-            pipeline.start_soon(inside.attend, "escalator", partial(escalator.run, transfers))
-            await inside.attend("decoder", partial(decoder.run, frames, windows_out, dropped=dropped))
+            pipeline.start_soon(inside.attend, "escalator", partial(staff.escalator.run, transfers))
+            await inside.attend("decoder", partial(staff.decoder.run, frames, windows_out, dropped=dropped))
             # The line has ended: the rest has this long to finish what is queued.
             call.readings.close()
             if second is not None:
@@ -187,20 +141,3 @@ async def run_call(
         if recording is not None:
             recording.ended(trio.current_time())
         attendants.cancel_scope.cancel()
-
-
-def second_opinion(
-    call: Call, engine: Engine | None, settings: Settings, line_check: LineCheck
-) -> SecondOpinion | None:
-    """Who is asked where our own engine is in doubt."""
-    if engine is None or settings.profile != "acoustic":
-        return None
-    band = Band(settings.hybrid_low, settings.hybrid_high)
-    return SecondOpinion(
-        engine,
-        call.call_sid,
-        call.timeline,
-        band,
-        patience_s=settings.analyzer_patience_s,
-        tempered=line_check.tempered,
-    )

@@ -80,7 +80,7 @@ async def _run(run: "Bench", parts: tuple[str, ...], calls: int, at_most: int, w
     import os
 
     from ..errors import CallmoodError
-    from .serve import raise_file_limit
+    from ..process import raise_file_limit
 
     raise_file_limit()
     os.sched_setaffinity(0, run.load_cores)
@@ -101,9 +101,8 @@ async def _part(run: "Bench", part: str, calls: int, at_most: int, workers: int)
         case "audio":
             run.result.ingress = await run.ingress_only(calls)
         case "split":
-            await run.sample(
-                min(calls, run.result.carried or calls)
-            )  # the split of a server that is too busy says little
+            # The split of a server that is too busy says little.
+            await run.sample(min(calls, run.result.carried or calls))
         case "length":
             await run.long_call()
         case "workers":

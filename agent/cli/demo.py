@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -64,10 +63,10 @@ def demo(
     import trio
     from trio.testing import MockClock
 
-    from ..audiofile import load_telephone
+    from ..audiofile import bundled_voice, load_telephone
     from ..logs import WARNING, configure
 
-    audio = load_telephone(file or Path(str(files("agent") / "demo" / "voices" / VOICE)))
+    audio = bundled_voice(VOICE) if file is None else load_telephone(file)
     configure(WARNING)
     script = BUNDLED if file is None else talkative(len(audio) / 8000)
     show = Show(as_json, keep, not no_browser and not as_json, speed)

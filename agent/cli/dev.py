@@ -36,8 +36,8 @@ def dev(
     from ..config_sources import load
     from ..errors import CallmoodError
     from ..logs import WARNING, configure
+    from ..process import raise_file_limit
     from .number import Wishes
-    from .serve import raise_file_limit
 
     settings = load()
     if port is not None:

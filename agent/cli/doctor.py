@@ -20,6 +20,7 @@ def doctor(
     from ..config_sources import load
     from ..errors import CallmoodError
     from .checks import EDIT_ALL, offline
+    from .visible import visible
 
     try:
         settings = load()
@@ -29,7 +30,7 @@ def doctor(
         results = [("settings can be read", ""), *offline(settings)]
         results += asked_online(settings) if online else []
     for what, fix in results:
-        typer.echo(f"fix: {fix}  ({what})" if fix else f"ok   {what}")
+        typer.echo(visible(f"fix: {fix}  ({what})" if fix else f"ok   {what}"))
     raise typer.Exit(1 if any(fix for _, fix in results) else 0)
 
 

@@ -16,14 +16,17 @@ def ledger_check(settings: "Settings") -> "Iterator[Check]":
     from ..ledger.database import DATABASE
 
     folder = Path(settings.data).expanduser()
-    parent = next(p for p in (folder, *folder.resolve().parents) if p.exists())
+    parent = next(p for p in (folder, *folder.absolute().parents) if os.path.lexists(p))
     named = shlex.quote(str(folder))
-    if not (parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)):
+    if not (os.path.isdir(parent) and os.access(parent, os.W_OK | os.X_OK)):
         yield f"ledger in {folder}", f"mkdir -p {named} && chmod u+wx {named}"
         return
     file = folder / DATABASE
     if not file.exists():
         yield f"ledger in {folder}, made at the first start", ""
+        return
+    if not file.is_file():  # reading a pipe would wait for ever
+        yield f"{file} is not a file", f"mv {shlex.quote(str(file))} {shlex.quote(f'{file}.damaged')}"
         return
     if not os.access(file, os.R_OK | os.W_OK):
         yield f"{file} cannot be read and written", f"chmod u+rw {shlex.quote(str(file))}"
@@ -52,6 +55,8 @@ def _looked_into(folder: Path) -> "Iterator[Check]":
     yield f"ledger in {folder}, {calls} calls", ""
     if (folder / KEY).exists():
         try:
+            if not (folder / KEY).is_file():
+                raise LedgerUnavailable(f"{folder / KEY} is not a file")
             read_key(folder)
         except LedgerUnavailable as error:
             yield str(error), f"mv {key} {key}.damaged"

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from ..core.replay import Divergence, Replay
+from ..core.following import Divergence, Replay
 from ..core.steps import Made
 from ..reporting.words import many
 from ..whatif import COUNTED, Table, Tried, counted

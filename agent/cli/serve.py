@@ -1,6 +1,5 @@
 """callmood serve: the service."""
 
-import resource
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -9,11 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from ..service import Ready
     from ..settings import Settings
-    from ..workers.crew import Crew
 
 
 def serve(
@@ -35,7 +30,9 @@ def serve(
     if workers > 1:
         several(settings, workers, host, config, insecure=insecure)
         return
-    serving(settings, host, insecure=insecure, ready=lambda ready: say(settings, ready.url, ready.live_url))
+    from ..process import serve_here
+
+    serve_here(settings, host, insecure=insecure, ready=lambda ready: say(settings, ready.url, ready.live_url))
 
 
 def several(settings: "Settings", workers: int, host: str, config: Path | None, *, insecure: bool) -> None:
@@ -52,59 +49,6 @@ def several(settings: "Settings", workers: int, host: str, config: Path | None, 
         raise typer.Exit(code)
 
 
-def serving(
-    settings: "Settings",
-    host: str,
-    *,
-    insecure: bool,
-    ready: "Callable[[Ready], None]",
-    crew: "Crew | None" = None,
-    tied: "Callable[[], Awaitable[None]] | None" = None,
-) -> None:
-    """Serve in this process until told to stop, or until `tied` returns. `ready` is told once it listens; `crew`: the
-    other workers, where there are any."""
-    import trio
-
-    from ..logs import configure
-    from ..service import Ready, run_service, stop_on_signals
-    from ..tracing.export import from_dotenv, open_traces
-    from ..watchdog import Watchdog
-
-    configure()
-    from_dotenv(Path.cwd())
-
-    async def main() -> None:
-        stop = trio.Event()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(stop_on_signals, stop, nursery.cancel_scope)
-
-            async def run(task_status: trio.TaskStatus[Ready] = trio.TASK_STATUS_IGNORED) -> None:
-                async with open_traces() as traces:
-                    await run_service(
-                        settings,
-                        host=host,
-                        insecure=insecure,
-                        stop=stop,
-                        watchdog=watchdog,
-                        listeners=[traces] if traces else [],
-                        crew=crew,
-                        task_status=task_status,
-                    )
-                nursery.cancel_scope.cancel()
-
-            listening: Ready = await nursery.start(run)
-            ready(listening)
-            with watchdog.watching():
-                if tied is not None:
-                    await tied()
-                    stop.set()
-                await trio.sleep_forever()
-
-    raise_file_limit()
-    watchdog = Watchdog()
-    trio.run(main, instruments=[watchdog])
-
-
 def say(settings: "Settings", url: str, live_url: str) -> None:
     """That we listen, where, and what leaves this machine."""
     print(f"ready {url}")
@@ -114,13 +58,6 @@ def say(settings: "Settings", url: str, live_url: str) -> None:
     if settings.require_notice and settings.profile != "off":
         print(told_by(settings.attach), file=sys.stderr)
     sys.stdout.flush()
-
-
-def raise_file_limit() -> None:
-    """Take what the system allows: a call holds a socket, a relayed request three."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def leaves(engine: str, *, told: bool, profile: str = "acoustic") -> str:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from ..core.rulebook import RuleBook
     from ..evaluation.suggesting import Suggestion
     from ..evaluation.weighing import Change, Tally
-    from ..ledger.reading import CallRow, Reader
+    from ..ledger.reading import Reader
+    from ..ledger.rows import CallRow
     from ..settings import Settings
 
 SHOWN = 10

@@ -45,8 +45,8 @@ def lines_of(weighed: "Weighed", suggestion: Suggestion, shown: int) -> Iterator
 
 
 def _named(change: Change) -> str:
-    parts = (("at_least", change.at_least, ""), ("for_s", change.for_s, ""), ("gate", change.gate, ""))
-    return ", ".join(f"{name} {value:+g}{unit}" for name, value, unit in parts if value)
+    parts = (("at_least", change.at_least), ("for_s", change.for_s), ("gate", change.gate))
+    return ", ".join(f"{name} {value:+g}" for name, value in parts if value)
 
 
 def _rows(now: Tally, after: Tally) -> Iterator[Said]:

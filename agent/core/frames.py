@@ -20,6 +20,7 @@ FRAMES_PER_BLOCK: Final = 20
 BLOCK_MS: Final = FRAME_MS * FRAMES_PER_BLOCK
 FRAME_SAMPLES: Final = FRAME_MS * SAMPLES_PER_MS
 BLOCK_SAMPLES: Final = BLOCK_MS * SAMPLES_PER_MS
+_NONE: Final = np.zeros(0, dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,8 @@ class BlockCutter:
     """Sounds in, blocks out. Keeps less than one block."""
 
     def __init__(self) -> None:
-        self._block = np.zeros(BLOCK_SAMPLES, dtype=np.float32)
+        self._block = _NONE
+        """The one that has begun: none where sound comes in whole blocks, as it mostly does."""
         self._filled = 0
         self._missing = 0
 
@@ -59,11 +61,8 @@ class BlockCutter:
         samples, at = sound.samples, 0
         while at < len(samples):
             take = min(BLOCK_SAMPLES - self._filled, len(samples) - at)
-            np.multiply(
-                samples[at : at + take], np.float32(1 / 32768), out=self._block[self._filled : self._filled + take]
-            )
+            self._add(samples[at : at + take] * np.float32(1 / 32768))
             at += take
-            self._filled += take
             if self._filled == BLOCK_SAMPLES:
                 yield self._complete()
 
@@ -79,12 +78,21 @@ class BlockCutter:
         self._miss_some(count % BLOCK_SAMPLES)
 
     def _miss_some(self, count: int) -> None:
-        self._block[self._filled : self._filled + count] = 0
-        self._filled += count
-        self._missing += count
+        if count:
+            self._add(np.zeros(count, dtype=np.float32))
+            self._missing += count
+
+    def _add(self, sound: NDArray[np.float32]) -> None:
+        if len(sound) == BLOCK_SAMPLES:
+            self._block = sound
+        else:
+            if not self._filled:
+                self._block = np.zeros(BLOCK_SAMPLES, dtype=np.float32)
+            self._block[self._filled : self._filled + len(sound)] = sound
+        self._filled += len(sound)
 
     def _complete(self) -> Heard:
         block = Heard(self._block, self._missing // SAMPLES_PER_MS)
-        self._block = np.zeros(BLOCK_SAMPLES, dtype=np.float32)
+        self._block = _NONE
         self._filled = self._missing = 0
         return block

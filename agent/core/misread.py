@@ -23,8 +23,6 @@ FRAME: Final = 160
 """Bytes, 20 ms."""
 BLOCK: Final = 25 * FRAME
 """Looked at together, because that is cheap."""
-LEAST_CODES: Final = 3
-"""Frames with fewer different bytes are silence, whatever is said in it."""
 ENOUGH: Final = 50
 """Frames of sound that make a judgement: a second."""
 LOOKS: Final = 10
@@ -85,56 +83,47 @@ _OURS: Final = _SAMPLE.astype(np.float32)
 
 
 class CodecWatch:
-    """One line's: bytes in, in order, and what is wrong with them. Keeps half a second of them at most."""
+    """One line's: bytes in, in order, and what is wrong with them. Keeps two seconds of them at most."""
 
     def __init__(self) -> None:
         self.found: str | None = None
         """What the bytes are instead, and what to do about it; None: nothing is known against them."""
         self.judged = False
         """Enough sound has been heard to say so."""
-        self._waiting = bytearray()
+        self._waiting, self._sounding = bytearray(), bytearray()
         self._fine = 0
-        self._begin()
 
-    def _begin(self) -> None:
-        self._frames = 0
-        self._sums = np.zeros((len(WAYS) + 1, 2))
+    @property
+    def done(self) -> bool:
+        """Nothing was found, and nothing is looked for any more."""
+        return self._fine >= LOOKS
 
     def push(self, payload: bytes) -> None:
         """Look at the next bytes, of any number."""
-        if self._fine >= LOOKS:
+        if self.done:
             return
         self._waiting += payload
-        while len(self._waiting) >= BLOCK and self._fine < LOOKS:
-            codes = np.frombuffer(bytes(self._waiting[:BLOCK]), np.uint8)
+        while len(self._waiting) >= BLOCK and not self.done:
+            codes = np.frombuffer(bytes(self._waiting[:BLOCK]), np.uint8).reshape(-1, FRAME)
             del self._waiting[:BLOCK]
-            self._take(codes.reshape(-1, FRAME))
-        if self._fine >= LOOKS:
-            self._waiting.clear()
+            self._sounding += codes[_sounds(codes)].tobytes()
+            if len(self._sounding) >= ENOUGH * FRAME:
+                self._judge()
+        if self.done:
+            self.forget()
 
     def forget(self) -> None:
         """Overwrite what is kept of the sound."""
-        self._waiting[:] = bytes(len(self._waiting))
-        self._waiting.clear()
-        self._begin()
+        for kept in (self._waiting, self._sounding):
+            kept[:] = bytes(len(kept))
+            kept.clear()
 
-    def _take(self, codes: NDArray[np.uint8]) -> None:
-        ordered = np.sort(codes, axis=1)
-        different = 1 + np.count_nonzero(ordered[:, 1:] != ordered[:, :-1], axis=1)
-        sounding = codes[different >= LEAST_CODES]
-        if not len(sounding):
-            return
-        self._frames += len(sounding)
-        self._sums[0] += _measured(_OURS[sounding])
-        for at, way in enumerate(WAYS, start=1):
-            samples = sounding.view(way.order + "i2").astype(np.float32) if way.table is None else way.table[sounding]
-            self._sums[at] += _measured(samples)
-        if self._frames >= ENOUGH:
-            found, self.judged = _judged(self._sums / self._frames), True
-            self._fine = 0 if found else self._fine + 1
-            if found or self._fine >= LOOKS:
-                self.found = found
-            self._begin()
+    def _judge(self) -> None:
+        found, self.judged = _judged(np.frombuffer(bytes(self._sounding), np.uint8).reshape(-1, FRAME)), True
+        self._sounding.clear()
+        self._fine = 0 if found else self._fine + 1
+        if found or self.done:
+            self.found = found
 
 
 def misread(payload: bytes) -> str | None:
@@ -152,19 +141,31 @@ def poor(reading: EmotionReading) -> EmotionReading:
     return replace(reading, emotion=NEUTRAL, scores={}, own=None, quality=0.0, abstained=Gated.POOR_LINE)
 
 
-def _measured(frames: Floats) -> NDArray[np.float64]:
-    """Summed over frames of samples, shape (n, samples): logarithm of steps' power by samples' power; level, dB."""
+def _sounds(codes: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which frames have three different bytes at least, one between the smallest and the largest. Fewer are silence,
+    whatever is said in it."""
+    least, most = codes.min(axis=1, keepdims=True), codes.max(axis=1, keepdims=True)
+    between: NDArray[np.bool_] = ((codes > least) & (codes < most)).any(axis=1)
+    return between
+
+
+def _measured(frames: Floats) -> tuple[float, float]:
+    """Means over frames of samples, shape (n, samples): logarithm of steps' power by samples' power; level, dB."""
+    steps = frames[:, 1:] - frames[:, :-1]
     centred = frames - frames.mean(axis=1, keepdims=True)
-    power = np.square(centred).mean(axis=1) + 1
-    steps = np.square(np.diff(centred, axis=1)).mean(axis=1) + 1
-    return np.array([np.log(steps / power).sum(), 10 * np.log10(power).sum()])
+    power = np.einsum("ij,ij->i", centred, centred) / frames.shape[1] + 1
+    step_power = np.einsum("ij,ij->i", steps, steps) / steps.shape[1] + 1
+    return float(np.log(step_power / power).mean()), 10 * float(np.log10(power).mean())
 
 
-def _judged(means: NDArray[np.float64]) -> str | None:
-    """The first way that beats ours on both counts."""
-    for way, (rough, level_db) in zip(WAYS, means[1:].tolist(), strict=True):
-        smoother, softer_db = means[0, 0] - rough, means[0, 1] - level_db
-        better = smoother > way.smoother and softer_db > way.softer_db and rough < way.roughest
-        if better and means[0, 1] > way.loud_db:
+def _judged(codes: NDArray[np.uint8]) -> str | None:
+    """The first way that beats ours on both counts, for these frames; those that cannot are not even tried."""
+    our_rough, our_db = _measured(_OURS[codes])
+    for way in WAYS:
+        if our_db <= way.loud_db:
+            continue
+        samples = codes.view(way.order + "i2").astype(np.float32) if way.table is None else way.table[codes]
+        rough, level_db = _measured(samples)
+        if our_rough - rough > way.smoother and our_db - level_db > way.softer_db and rough < way.roughest:
             return way.reason
     return None

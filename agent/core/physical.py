@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from .audio import Gap, PcmChunk
 from .frames import BLOCK_MS, FRAME_MS, FRAME_SAMPLES, FRAMES_PER_BLOCK, BlockCutter, Skipped
 from .pitch import PitchTracker
-from .speech import SpeechJudge
+from .voicing import SpeechJudge
 
 _DIP_DB: Final = 2.0
 _RANGE_DB: Final = 25.0

@@ -16,45 +16,45 @@ from .audio import SAMPLE_RATE, SAMPLES_PER_MS
 from .frames import BLOCK_SAMPLES, FRAME_SAMPLES, FRAMES_PER_BLOCK
 from .matrix import Floats, times
 
-_FRAME: Final = 40 * SAMPLES_PER_MS
+FRAME: Final = 40 * SAMPLES_PER_MS
 """Three periods of the lowest voice."""
-_HALF: Final = _FRAME // 2
-KEPT: Final = _FRAME - FRAME_SAMPLES
+HALF: Final = FRAME // 2
+KEPT: Final = FRAME - FRAME_SAMPLES
 """Samples of the block before that a block's first frames reach back to."""
 _SHORTEST, _LONGEST = 8, SAMPLE_RATE // 70
 """Lags looked at, in samples at 8 kHz: 1000 Hz to 70 Hz. The shortest lags are there to expose barks and whistles."""
-_BINS_HZ: Final = np.arange(207, 1800, 18)
+VOICE_HZ: Final = np.arange(207, 1800, 18).astype(np.float64)
 """The harmonics listened to. Bins this close keep the autocorrelation clear of itself up to the longest lag."""
-_COMPRESSION: Final = np.float32(0.6)
+COMPRESSION: Final = np.float32(0.6)
 _SHORTER: Final = 0.0022
 """Preference for the shorter of two equally good periods, per sample of lag."""
-_SILENCE: Final = np.float32(1e-10)
+SILENCE: Final = np.float32(1e-10)
 
 
-def _transforms() -> tuple[Floats, Floats]:
-    """Folded frame to the cosine and the sine parts of the bins, tapered: so few bins that a matrix beats an FFT.
+def transforms(hz: NDArray[np.float64]) -> tuple[Floats, Floats]:
+    """Folded frame to the cosine and the sine parts of these frequencies, tapered: so few that a matrix beats an FFT.
 
     Seen from its middle, a frame's even half holds the cosines and its odd half the sines: half the work for each.
     """
-    turns = 2 * np.pi * np.outer((np.arange(_HALF) + 0.5 - _HALF) / SAMPLE_RATE, _BINS_HZ)
-    window = np.hanning(_FRAME)
-    taper = (window[:_HALF] * 2 / window.sum())[:, np.newaxis]
+    turns = 2 * np.pi * np.outer((np.arange(HALF) + 0.5 - HALF) / SAMPLE_RATE, hz)
+    window = np.hanning(FRAME)
+    taper = (window[:HALF] * 2 / window.sum())[:, np.newaxis]
     return (np.cos(turns) * taper).astype(np.float32), (np.sin(turns) * taper).astype(np.float32)
 
 
 def _likeness() -> Floats:
     """Compressed power in the bins to autocorrelation at lag 0 and at each lag of a voice, the taper undone."""
-    spectrum = np.abs(np.fft.rfft(np.hanning(_FRAME), 4 * _FRAME)) ** 2
-    taper = np.fft.irfft(spectrum ** float(_COMPRESSION))
+    spectrum = np.abs(np.fft.rfft(np.hanning(FRAME), 4 * FRAME)) ** 2
+    taper = np.fft.irfft(spectrum ** float(COMPRESSION))
     lags = np.concatenate(([0], np.arange(_SHORTEST - 1, _LONGEST + 2)))
     weights = taper[0] / taper[lags] * (1 - _SHORTER * lags)
-    cosines: NDArray[np.float64] = np.cos(2 * np.pi * np.outer(_BINS_HZ, lags) / SAMPLE_RATE)
+    cosines: NDArray[np.float64] = np.cos(2 * np.pi * np.outer(VOICE_HZ, lags) / SAMPLE_RATE)
     weighted: Floats = (cosines * weights).astype(np.float32)
     return weighted
 
 
-_COSINES, _SINES = _transforms()
-_LIKENESS: Final = _likeness()
+_COSINES, _SINES = transforms(VOICE_HZ)
+LIKENESS: Final = _likeness()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +72,13 @@ class Pitch:
 def powers(sounds: Floats) -> Floats:
     """Power in the bins of the frames of n blocks, shape (n * 20, bins). `sounds`, shape (n, KEPT + 1600), are the
     blocks, each with the end of the block before it."""
-    frames = np.lib.stride_tricks.sliding_window_view(sounds, _FRAME, axis=1)[:, ::FRAME_SAMPLES]
-    first, last = frames[:, :, :_HALF], frames[:, :, : _HALF - 1 : -1]
-    cosines = times((first + last).reshape(-1, _HALF), _COSINES, FRAMES_PER_BLOCK)
-    sines = times((first - last).reshape(-1, _HALF), _SINES, FRAMES_PER_BLOCK)
+    frames = np.lib.stride_tricks.sliding_window_view(sounds, FRAME, axis=1)[:, ::FRAME_SAMPLES]
+    first, last = frames[:, :, :HALF], frames[:, :, : HALF - 1 : -1]
+    cosines = times((first + last).reshape(-1, HALF), _COSINES, FRAMES_PER_BLOCK)
+    sines = times((first - last).reshape(-1, HALF), _SINES, FRAMES_PER_BLOCK)
     power = np.square(cosines, out=cosines)
     power += np.square(sines, out=sines)
-    power += _SILENCE
+    power += SILENCE
     return power
 
 
@@ -89,12 +89,16 @@ def levels(power: Floats) -> Floats:
 
 def periods(power: Floats) -> tuple[Floats, Floats]:
     """Of any frames: periodicity and frequency, shape (n,) each."""
-    likeness = times(np.power(power, _COMPRESSION), _LIKENESS, FRAMES_PER_BLOCK)
+    return best_periods(times(np.power(power, COMPRESSION), LIKENESS, FRAMES_PER_BLOCK))
+
+
+def best_periods(likeness: Floats) -> tuple[Floats, Floats]:
+    """Of frames' autocorrelations, as `LIKENESS` gives them: height and frequency of the best peak, shape (n,) each."""
     peaks = likeness[:, 1:]
     rows = np.arange(len(peaks))
     best = peaks[:, 1:-1].argmax(axis=1)
     before, top, after = peaks[rows, best], peaks[rows, best + 1], peaks[rows, best + 2]
-    bend = np.minimum(before - 2 * top + after, -_SILENCE)
+    bend = np.minimum(before - 2 * top + after, -SILENCE)
     shift = np.minimum(np.maximum(0.5 * (before - after) / bend, -0.5), 0.5)
     return top / likeness[:, 0], SAMPLE_RATE / (best + _SHORTEST + shift).astype(np.float32)
 

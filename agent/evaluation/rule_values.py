@@ -37,7 +37,8 @@ def with_values(text: str, book: RuleBook, act_at: float) -> str:
         else:
             lines.append(line)
     changed = "".join(lines)
-    if parse(changed, act_at=act_at, file="the rules file").rules != book.rules:
+    made = parse(changed, act_at=act_at, file="the rules file")
+    if made.rules != book.rules or made.templates != parse(text, act_at=act_at, file="the rules file").templates:
         raise ConfigError(
             "the rules file is written in a way that cannot be changed line by line: set the values by hand"
         )

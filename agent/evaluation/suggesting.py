@@ -29,7 +29,7 @@ def suggested(tallies: Mapping[Change, Tally]) -> Suggestion:
     """Of what was tried, the change that mends most calls, among those that spoil few; the smallest of equals."""
     now = tallies[NONE]
     if not now.wrong_calls:
-        return Suggestion(None, False, f"Too few marks: no decision is marked wrong. {_needs(1.0)}")
+        return Suggestion(None, False, f"Too few marks: no decision is marked wrong. {_needed_at_least()}")
     better = [
         change
         for change, tally in tallies.items()
@@ -74,8 +74,8 @@ def _more_marks(share: float) -> str:
     return f"about {needed} calls with marks are needed, if {100 * share:.0f} % of them are mended"
 
 
-def _needs(share: float) -> str:
-    return f"About {marks_needed(share)} calls with marks are needed to be sure of anything."
+def _needed_at_least() -> str:
+    return f"About {marks_needed(1.0)} calls with marks are needed to be sure of anything."
 
 
 def marks_needed(share: float) -> int | None:

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 
 from ..core.emotion import ANGER
+from ..core.following import Act, Deed, Replay
 from ..core.keeping import again
 from ..core.record import Record
-from ..core.replay import Act, Deed, Replay
 from ..core.rulebook import RuleBook
 from ..core.steps import Forgotten, HandedOver, Setup, Took
 

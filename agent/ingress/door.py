@@ -7,6 +7,7 @@ address it came from, while bodies of any length and endless answers flow throug
 """
 
 import socket
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import BinaryIO, NamedTuple
@@ -34,7 +35,7 @@ MEDIA_HEAD_LIMIT = 8 * 1024
 HEAD_S = 10.0
 """How long a head may take to arrive: a trickle of bytes holds no place for long."""
 STRANGERS = 1024
-"""Connections whose head has not arrived yet."""
+"""Connections whose head has not arrived yet; one more, and the oldest of them is closed."""
 RELAYS = 512
 """Requests in flight at once, event streams included."""
 RESERVED = 128
@@ -73,7 +74,8 @@ class Door:
         self._media, self._upstream = media, upstream
         self._places, self._ordinary = RELAYS, RELAYS - min(RESERVED, RELAYS // 4)
         self._answer_places = answers
-        self._strangers = self._relays = self._answers = 0
+        self._relays = self._answers = 0
+        self._strangers: OrderedDict[trio.CancelScope, None] = OrderedDict()
         self.elsewhere: Callable[[trio.SocketStream, bytes, bytes], Awaitable[Kept | None]] | None = None
         """Where there are several workers: hands a connection over to the one whose it is, or says that it is ours."""
 
@@ -107,17 +109,17 @@ class Door:
 
     async def _first_request(self, stream: trio.SocketStream) -> tuple[bytes, bytes]:
         """Its head, and what came behind it; empty where it was refused."""
-        if self._strangers >= STRANGERS:
-            return b"", b""
-        self._strangers += 1
+        if len(self._strangers) >= STRANGERS:  # the oldest gives way, or whoever says nothing could shut everybody out
+            self._strangers.popitem(last=False)[0].cancel()
         seen = bytearray()
-        try:
-            with trio.move_on_after(HEAD_S):
+        with trio.move_on_after(HEAD_S) as patience:
+            self._strangers[patience] = None
+            try:
                 head, rest = await read_head(stream, seen)
-                if head:
-                    return head, rest
-        finally:
-            self._strangers -= 1
+            finally:
+                self._strangers.pop(patience, None)
+            if head:
+                return head, rest
         if seen:
             await refuse(stream, 431, "head_too_large", "The request's head is too large, too slow or not HTTP/1.1.")
         return b"", b""

@@ -6,17 +6,16 @@ Everything but `follow` is synchronous. What SQLite says is wrong comes out as L
 import sqlite3
 from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-import msgspec
 import trio
 
 from ..errors import LedgerUnavailable
 from . import journal
 from .database import DATABASE, connect_to_read, damaged, look
+from .rows import COLUMNS, CallRow, call_row
 
 LINES_SHOWN = 20_000
 """Lines of one call read back at the most: an hour of readings."""
@@ -24,57 +23,6 @@ FOLLOW_EVERY_S = 0.2
 CALLS_AT_ONCE = 500
 
 _LATEST = "NOT EXISTS (SELECT 1 FROM calls AS later WHERE later.call_sid = calls.call_sid AND later.id > calls.id)"
-
-
-@dataclass(frozen=True, slots=True)
-class CallRow:
-    """What there is of one call beside its timeline. Moments are ISO 8601, UTC, milliseconds."""
-
-    call_sid: str
-    began_at: str
-    ended_at: str | None
-    """None: it goes on, or its process was killed."""
-    outcome: str | None
-    attach: str | None
-    caller: str
-    """Masked, the last two digits."""
-    model: str
-    """Who judged."""
-    complete: bool
-    """Nothing of its timeline and steps is missing."""
-    entry: bytes
-    """As `GET /calls` lists it, JSON."""
-    id: int
-    """Its number in this ledger, higher for later calls; another call of the same id has its own."""
-
-    def listed(self) -> dict[str, Any]:
-        """The entry, read. Raises LedgerUnavailable where it is none."""
-        try:
-            entry = msgspec.json.decode(self.entry, type=dict[str, Any])
-            msgspec.convert(entry, _Listed)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            raise _foreign(self.id) from None
-        return entry
-
-
-_NAMES = [field.name for field in fields(CallRow)]
-_COLUMNS, _COMPLETE = ", ".join(_NAMES), _NAMES.index("complete")
-
-
-class _Mood(msgspec.Struct):
-    label: str
-    score: float
-    trend: str
-
-
-class _Listed(msgspec.Struct):
-    """What every entry has at least."""
-
-    mood: _Mood | None
-
-
-def _foreign(call: object) -> LedgerUnavailable:
-    return LedgerUnavailable(f"the ledger cannot be read (call {call!r} is none that Callmood wrote): put a copy back")
 
 
 def open_ledger(folder: Path) -> "Reader":
@@ -129,8 +77,8 @@ class Reader:
 
     def call(self, call_sid: str) -> CallRow | None:
         """The latest call of this id."""
-        query = f"SELECT {_COLUMNS} FROM calls WHERE call_sid = ? ORDER BY id DESC LIMIT 1"
-        return next((_row(found) for found in self._rows(query, call_sid)), None)
+        query = f"SELECT {COLUMNS} FROM calls WHERE call_sid = ? ORDER BY id DESC LIMIT 1"
+        return next((call_row(found) for found in self._rows(query, call_sid)), None)
 
     def calls(self, since: str | None = None) -> Iterator[CallRow]:
         """Every call, or those that began at this instant or later, the newest first."""
@@ -200,10 +148,10 @@ class Reader:
 
     def _page(self, which: str, values: tuple[str, ...], before: tuple[str, str], limit: int) -> list[CallRow]:
         query = (
-            f"SELECT {_COLUMNS} FROM calls WHERE {which} AND (began_at, call_sid) < (?, ?) AND {_LATEST} "
+            f"SELECT {COLUMNS} FROM calls WHERE {which} AND (began_at, call_sid) < (?, ?) AND {_LATEST} "
             "ORDER BY began_at DESC, call_sid DESC LIMIT ?"
         )
-        return [_row(found) for found in self._rows(query, *values, *before, limit)]
+        return [call_row(found) for found in self._rows(query, *values, *before, limit)]
 
     def _records(self, call_sid: str) -> list[journal.Record]:
         with self._snapshot(), _said():
@@ -251,13 +199,6 @@ async def follow(folder: Path, call_sid: str = "") -> AsyncIterator[bytes]:
                     if sid.endswith(call_sid):
                         yield line
             await trio.sleep(FOLLOW_EVERY_S)
-
-
-def _row(found: tuple) -> CallRow:  # type: ignore[type-arg]
-    try:
-        return msgspec.convert(dict(zip(_NAMES, found, strict=True)) | {"complete": bool(found[_COMPLETE])}, CallRow)
-    except msgspec.ValidationError:
-        raise _foreign(found[_NAMES.index("id")]) from None
 
 
 @contextmanager

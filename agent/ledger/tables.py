@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from ..core.emotion import LABELS
-from .reading import CallRow, Reader
+from .reading import Reader
+from .rows import CallRow
 
 DECISIONS = (
     *("context.updated", "context.failed", "tts.cancelled", "notice.played", "consent.withdrawn", "decision.wrong"),

@@ -51,8 +51,8 @@ async def events() -> Response:
         await find(call_sid)
         stream = _one_call(rooms, call_sid, last, entries=view == "summary")
     else:
-        if rooms.crew is not None and rooms.crew.events is not None:
-            await rooms.crew.events.begin()
+        if rooms.siblings is not None:
+            await rooms.siblings.begin_events()
         stream = _all_calls(rooms, last)
     return _endless(stream)
 
@@ -89,8 +89,8 @@ async def _not_forgotten(rooms: House, missed: list[Shown]) -> list[Shown]:
     knows of it. While it cannot say, calls that are over are shown to nobody."""
     over = {shown.call_sid for shown in missed if rooms.directory.find(shown.call_sid) is None}
     known: set[str] = set()
-    if over and rooms.crew is not None:
-        await rooms.crew.peers.live()  # what the others had to write of their calls is in the ledger then
+    if over and rooms.siblings is not None:
+        await rooms.siblings.live()  # what the others had to write of their calls is in the ledger then
     with suppress(LedgerUnavailable), trio.move_on_after(LEDGER_S):
         known = await rooms.ledger.known(over) if over else known
     return [shown for shown in missed if shown.call_sid in known or shown.call_sid not in over]

@@ -18,15 +18,15 @@ async def ready() -> Response:
     """503 while draining or full: a balancer should send the next call elsewhere."""
     directory = house().directory
     status = "draining" if directory.draining else "full" if directory.full else "ready"
-    crew = house().crew
-    if status == "full" and crew is not None and await crew.room_elsewhere():
+    siblings = house().siblings
+    if status == "full" and siblings is not None and await siblings.room_elsewhere():
         status = "ready"
     return json_reply({"status": status}, 200 if status == "ready" else 503)
 
 
 @routes.get("/metrics")
 async def metrics() -> Response:
-    page, crew = house().metrics.page(), house().crew
-    if crew is not None:
-        page = await crew.page(page)
+    page, siblings = house().metrics.page(), house().siblings
+    if siblings is not None:
+        page = await siblings.page(page)
     return Response(page, content_type="text/plain; version=0.0.4; charset=utf-8")

@@ -1,7 +1,7 @@
 """What the routes may reach, in one place."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import trio
 from quart import Quart, current_app
@@ -20,8 +20,24 @@ from ..telephony.twiml import Fallback
 from .access import Access
 from .metrics import Metrics
 
-if TYPE_CHECKING:
-    from ..workers.crew import Crew
+
+class Siblings(Protocol):
+    """The other workers, where this process is one of several."""
+
+    async def live(self) -> list[bytes]:
+        """The entries of their live calls; what they had to write of others is in the ledger then."""
+
+    async def forget(self, call_sid: str) -> None:
+        """Show nothing of this call any more."""
+
+    async def page(self, own: bytes) -> bytes:
+        """The numbers of all workers."""
+
+    async def room_elsewhere(self) -> bool:
+        """Whether one of them takes new calls."""
+
+    async def begin_events(self) -> None:
+        """Somebody is about to watch all calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +59,7 @@ class House:
     metrics: Metrics
     mode: AttachMode
     fallback: Fallback
-    crew: "Crew | None" = None
-    """The other workers, where there are any."""
+    siblings: Siblings | None = None
 
 
 def move_in(app: Quart, house: House) -> None:

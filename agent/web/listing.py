@@ -54,8 +54,8 @@ async def forget(call_sid: str) -> Response:
         raise BadRequest("This call goes on: it can be forgotten when it has ended.", status=409, code="live")
     # First of all: a slow ledger may forget after this request has given up, and would not know the call at the next.
     rooms.directory.broadcast.forget(call_sid)
-    if rooms.crew is not None:
-        await rooms.crew.peers.forget(call_sid)
+    if rooms.siblings is not None:
+        await rooms.siblings.forget(call_sid)
     with trio.move_on_after(LEDGER_S):
         if not await rooms.ledger.forget(call_sid):
             raise unknown()

@@ -45,19 +45,7 @@ class Metrics:
     ) -> None:
         """`engines`: the names of those in use; `blocked`: how many steps have blocked the loop."""
         self._registry = registry = CollectorRegistry()
-        live = Gauge("callmood_calls_live", "Calls being served now.", registry=registry)
-        live.set_function(lambda: len(directory))
-        draining = Gauge("callmood_draining", "1 while no new calls are taken.", registry=registry)
-        draining.set_function(lambda: float(directory.draining))
-        full = Gauge("callmood_full", "1 while every place for a call is taken.", registry=registry)
-        full.set_function(lambda: float(directory.full))
-        overload = Gauge(
-            "callmood_overload", "Steps by which analysis gives way now; 0: it keeps up.", registry=registry
-        )
-        overload.set_function(lambda: float(directory.load.level))
-        registry.register(
-            Counted("callmood_overloads", "How often this machine could not keep up.", lambda: directory.load.episodes)
-        )
+        _show_state(directory, registry)
         self._calls = CallNumbers(directory, engines)
         for collector in (VendorNumbers(vendors), self._calls, *([LedgerNumbers(store)] if store else ())):
             registry.register(collector)
@@ -107,9 +95,6 @@ class Metrics:
         for kind, result in ACTIONS:
             actions.labels(kind, result)
         self._action = cache(actions.labels)
-        spent = Gauge("callmood_budgets_spent", "Budgets found spent since the start.", ["budget"], registry=registry)
-        for budget in BUDGETS:
-            spent.labels(budget).set_function(partial(directory.policy.spent.__getitem__, budget))
         self._rules = Counter("callmood_rules_reloads", "Edits of the rules file.", ["result"], registry=registry)
         for result in ("ok", "bad"):
             self._rules.labels(result)
@@ -177,3 +162,21 @@ def action_of(event: Mapping[str, Any]) -> tuple[str, str] | None:
         case "escalation.started" | "escalation.done" | "escalation.failed":
             return "transfer", event["event"].partition(".")[2]
     return None
+
+
+def _show_state(directory: CallDirectory, registry: CollectorRegistry) -> None:
+    """What is so now, asked for when somebody looks."""
+    live = Gauge("callmood_calls_live", "Calls being served now.", registry=registry)
+    live.set_function(lambda: len(directory))
+    draining = Gauge("callmood_draining", "1 while no new calls are taken.", registry=registry)
+    draining.set_function(lambda: float(directory.draining))
+    full = Gauge("callmood_full", "1 while every place for a call is taken.", registry=registry)
+    full.set_function(lambda: float(directory.full))
+    overload = Gauge("callmood_overload", "Steps by which analysis gives way now; 0: it keeps up.", registry=registry)
+    overload.set_function(lambda: float(directory.load.level))
+    registry.register(
+        Counted("callmood_overloads", "How often this machine could not keep up.", lambda: directory.load.episodes)
+    )
+    spent = Gauge("callmood_budgets_spent", "Budgets found spent since the start.", ["budget"], registry=registry)
+    for budget in BUDGETS:
+        spent.labels(budget).set_function(partial(directory.policy.spent.__getitem__, budget))

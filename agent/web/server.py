@@ -6,6 +6,7 @@ import hypercorn.trio.run
 import structlog
 import trio
 from hypercorn.config import Config
+from hypercorn.events import Closed, RawData
 from hypercorn.trio import serve as serve_http
 from hypercorn.trio.tcp_server import TCPServer
 from quart_trio import QuartTrio
@@ -20,6 +21,14 @@ ON_ITS_WAY = 16 * 1024
 been made yet."""
 
 
+PIECE = 4096
+"""Bytes of a request read at a time. Hypercorn takes a piece apart without a pause, and of chunks of one byte each even
+these take milliseconds."""
+LINES = 8 * 1024
+"""Line ends in one request, of which every chunk has two: whoever sends more wants to keep us busy. Anybody may send a
+body, whatever is answered to it."""
+
+
 class ContainedServer(TCPServer):
     """Hypercorn's server of one connection. A broken request body can make it raise (it closes a stream on which it is
     still sending), and what it raises would otherwise end Hypercorn, and us with it."""
@@ -30,6 +39,17 @@ class ContainedServer(TCPServer):
             await super().run()
         except* Exception as broken:
             log.warning("web.connection_failed", kinds=sorted({type(e).__name__ for e in broken.exceptions}))
+
+    async def _read_data(self) -> None:
+        lines, piece = 0, b"-"
+        while piece and lines <= LINES:
+            try:
+                piece = bytes(await self.stream.receive_some(PIECE))
+            except (trio.ClosedResourceError, trio.BrokenResourceError):
+                break
+            lines += piece.count(b"\r\n")
+            await self.protocol.handle(RawData(piece))
+        await self.protocol.handle(Closed())
 
 
 # There is no public place to say so; the lock pins the version this was tried with.

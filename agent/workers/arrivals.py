@@ -17,7 +17,10 @@ SMALL = 64 * 1024
 """Bytes of body that are read into memory."""
 LARGEST = 10 * 1024 * 1024
 """Bytes of body that are read at all; framing included. A larger one is refused where it came in."""
-PIECE = 64 * 1024
+PIECE = 4096
+"""Bytes read at a time: the worst of them, chunks of one byte each, take milliseconds."""
+CHUNKS = 4 * 1024
+"""Of one body: with more its framing is more work than it is, and it is answered where it came in."""
 FILES = 16
 """Long bodies at once."""
 
@@ -76,9 +79,14 @@ class Reading:
         self._files = trio.CapacityLimiter(FILES)
 
     async def read(
-        self, stream: trio.SocketStream, arrival: Arrival, proves: Callable[[Headers], bool], within_s: float
+        self,
+        stream: trio.SocketStream,
+        arrival: Arrival,
+        proves: Callable[[Headers], bool],
+        within_s: float,
+        largest: int = LARGEST,
     ) -> bool:
-        """Read the body, if it is of use: whether it is there, whole."""
+        """Read the body, if it is of use: whether it is there, whole, and of no more than `largest` bytes."""
         request = h11.Connection(h11.SERVER, max_incomplete_event_size=len(arrival.head) + SMALL)
         try:
             request.receive_data(arrival.head)
@@ -87,7 +95,7 @@ class Reading:
                 return False
             arrival.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers}
             arrival.chunked = "transfer-encoding" in arrival.headers
-            if not proves(arrival.headers) or int(arrival.headers.get("content-length", "0")) > LARGEST:
+            if not proves(arrival.headers) or int(arrival.headers.get("content-length", "0")) > largest:
                 return False
             if request.they_are_waiting_for_100_continue:
                 await stream.send_all(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -95,20 +103,22 @@ class Reading:
             with trio.move_on_after(within_s):
                 if arrival.rest:  # nothing would mean the end to it
                     request.receive_data(bytes(arrival.rest))
-                return await self._read_body(stream, arrival, request)
+                return await self._read_body(stream, arrival, request, largest)
         except h11.RemoteProtocolError:
             pass  # whoever answers says so
         return False
 
-    async def _read_body(self, stream: trio.SocketStream, arrival: Arrival, request: h11.Connection) -> bool:
-        length = len(arrival.rest)
+    async def _read_body(
+        self, stream: trio.SocketStream, arrival: Arrival, request: h11.Connection, largest: int
+    ) -> bool:
+        length, chunks = len(arrival.rest), 0
         try:
             while True:
                 while isinstance(event := request.next_event(), h11.Data):
-                    pass
+                    chunks += event.chunk_start
                 if isinstance(event, h11.EndOfMessage):
-                    return True
-                if event is not h11.NEED_DATA or length > LARGEST:
+                    return length <= largest and chunks <= CHUNKS
+                if event is not h11.NEED_DATA or length > largest or chunks > CHUNKS:
                     return False
                 piece = await stream.receive_some(PIECE)
                 length += len(piece)
@@ -127,7 +137,11 @@ class Reading:
         """What has been read goes into the file. Where too many have one already, this waits."""
         if arrival.file is None:
             await self._files.acquire_on_behalf_of(arrival)
-            arrival.file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - it goes on with its request
+            try:
+                arrival.file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - it goes on with its request
+            except OSError:  # a full disk: the place is for whoever comes when there is room again
+                self._files.release_on_behalf_of(arrival)
+                raise
         await trio.to_thread.run_sync(_append, arrival)
 
 

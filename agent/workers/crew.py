@@ -21,7 +21,8 @@ from .watching import EventsOfAll, ScreenOfAll
 
 
 class Crew:
-    """This worker's siblings, for the parts of the service that show or forget more than its own calls."""
+    """This worker's siblings, for the parts of the service that show or forget more than its own calls
+    (`web.house.Siblings`)."""
 
     def __init__(self, berth: Berth) -> None:
         self.berth = berth
@@ -38,6 +39,16 @@ class Crew:
     def ledger(self) -> Shared:
         """This worker's part of the ledger."""
         return Shared(self.berth.writer, self.berth.recovers, sweeps=self.berth.slot == 0)
+
+    async def live(self) -> list[bytes]:
+        return await self.peers.live()
+
+    async def forget(self, call_sid: str) -> None:
+        await self.peers.forget(call_sid)
+
+    async def begin_events(self) -> None:
+        if self.events is not None:
+            await self.events.begin()
 
     async def page(self, own: bytes) -> bytes:
         """The numbers of all workers; those of one that does not answer are missing, and said to be."""

@@ -6,6 +6,7 @@ take calls. That place is the same wherever the question comes up.
 """
 
 from collections import OrderedDict
+from functools import partial
 
 import trio
 
@@ -16,13 +17,14 @@ from .arrivals import Arrival, Reading
 from .berth import Berth, weight
 from .peers import Peers, Silent
 from .talk import Standing
-from .whose import Kind, ids_in, in_path, kind_of, usable
+from .whose import EVENTS, Kind, ids_in, in_path, kind_of, path_of, usable
 
 PLACING = 512
-"""Requests at once whose place is being found; some of these are kept for those that callers wait for."""
+"""Requests at once whose place is being found; some of these are kept for those that callers wait for. Beside them
+callers' lines have places of their own: they say at once whose they are, and who sends bodies slowly must not keep them
+away."""
 REMEMBERED = 20_000
 """Ids of which a sibling has said that they are its own, two a call."""
-EVENTS = "/events"
 
 
 class Placer:
@@ -37,7 +39,7 @@ class Placer:
 
     async def __call__(self, stream: trio.SocketStream, head: bytes, rest: bytes) -> Kept | None:
         """The request, as far as it has been read; None: somebody else has it now."""
-        if self._placing >= (PLACING if head.startswith((*URGENT, MEDIA)) else PLACING - RESERVED):
+        if self._placing >= places(head):
             await refuse(stream, *OVERLOADED)
             return None
         self._placing += 1
@@ -72,11 +74,12 @@ class Placer:
         if kind is None:
             sid = in_path(arrival.target)
             if sid is None:
-                return () if arrival.target.partition("?")[0] == EVENTS else None
+                return () if path_of(arrival.target) == EVENTS else None
             return usable([sid]) or None
         house = self._house
         within_s = min(kind.within_s, UNPROVEN_S) if house.vapi_auth.signs_body else kind.within_s
-        if not await self._reading.read(stream, arrival, lambda headers: kind.proves(house, headers), within_s):
+        proves = partial(kind.proves, house)
+        if not await self._reading.read(stream, arrival, proves, within_s, kind.largest):
             return None
         if arrival.file is None:
             return ids_in(house, kind, arrival) or None
@@ -114,6 +117,13 @@ class Placer:
             self._known.move_to_end(sid)
         while len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
+
+
+def places(head: bytes) -> int:
+    """How many may be on their way when one like this comes."""
+    if head.startswith(MEDIA):
+        return PLACING + RESERVED
+    return PLACING if head.startswith(URGENT) else PLACING - RESERVED
 
 
 def of_ours(house: House, ids: tuple[str, ...]) -> tuple[str, ...]:

@@ -17,11 +17,14 @@ from ..errors import BadMessage, BadRequest
 from ..telephony.signature import SIGNATURE_HEADER, parse_form
 from ..web.house import House
 from ..web.vapi import address
-from .arrivals import Arrival, Headers
+from .arrivals import LARGEST, SMALL, Arrival, Headers
 
+EVENTS = "/events"
 IDS_AT_MOST = 16
 FORM_S, READING_S, MESSAGE_S = 3.0, 10.0, 30.0
 """How long a body of each kind may take to arrive."""
+FORM = 2 * SMALL
+"""Bytes of a form, chunked or not: anybody can send something that looks like a signature."""
 
 _IN_PATH = re.compile(r"/(?:audio-stream|calls|debug/calls)/([^/]+)(?:/actions|/)?")
 
@@ -38,22 +41,29 @@ class Kind:
     within_s: float
     begins: bool = False
     """A caller waits for the answer, and a call may begin with it."""
+    largest: int = LARGEST
+    """Bytes of body, framing included."""
+
+
+def path_of(target: str) -> str:
+    """The path by which whoever answers finds the route: a webhook set with a slash too many is the same webhook."""
+    return "/" + unquote(target.partition("?")[0]).lstrip("/")
 
 
 def in_path(target: str) -> str | None:
     """The id in a path, or behind `?call=` of the events; None: it names no call."""
-    path, _, query = target.partition("?")
+    path = path_of(target)
     if (found := _IN_PATH.fullmatch(path)) is not None:
-        return unquote(found[1])
-    if path == "/events":
-        return next(iter(parse_qs(query).get("call", ())), None)
+        return found[1]
+    if path == EVENTS:
+        return next(iter(parse_qs(target.partition("?")[2]).get("call", ())), None)
     return None
 
 
 def kind_of(method: bytes, target: str) -> Kind | None:
     if method != b"POST":
         return None
-    path = target.partition("?")[0]
+    path = path_of(target)
     return TWILIO_STATUS if path.startswith("/twilio/") else KINDS.get(path)
 
 
@@ -109,9 +119,9 @@ def _in_question(house: House, arrival: Arrival) -> Iterator[str | None]:
     yield from (chat.vapi_call_id, *chat.call_sids)
 
 
-TWILIO_STATUS = Kind(_signed, _in_form, FORM_S)
+TWILIO_STATUS = Kind(_signed, _in_form, FORM_S, largest=FORM)
 KINDS = {
-    "/voice/incoming": Kind(_signed, _in_form, FORM_S, begins=True),
+    "/voice/incoming": Kind(_signed, _in_form, FORM_S, begins=True, largest=FORM),
     "/webhook/emotion": Kind(_with_token, _in_reading, READING_S),
     "/webhook/vapi": Kind(_of_vapi, _in_message, MESSAGE_S),
     "/llm/chat/completions": Kind(_with_key, _in_question, MESSAGE_S),

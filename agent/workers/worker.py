@@ -8,8 +8,8 @@ from pathlib import Path
 import structlog
 import trio
 
-from ..cli.serve import serving
 from ..config_sources import load
+from ..process import serve_here
 from .berth import decoded
 from .crew import Crew
 
@@ -28,7 +28,7 @@ def work() -> None:
         sys.stdout.write("ready\n")
         sys.stdout.flush()
 
-    serving(crew.settings(settings), berth.host, insecure=berth.insecure, ready=ready, crew=crew, tied=orphaned)
+    serve_here(crew.settings(settings), berth.host, insecure=berth.insecure, ready=ready, crew=crew, tied=orphaned)
 
 
 def told() -> bytes:

@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 
 import trio
 
-from agent.audiofile import load_telephone
+from agent.audiofile import bundled_voice
 from agent.groups import alone
 from agent.http import client, httpx
 from agent.telephony.signature import SIGNATURE_HEADER, sign
@@ -28,7 +28,7 @@ from .table import Breach
 __all__ = ["FORM_TYPE", "Form", "Markers", "Server", "Target", "alone", "finals", "send_pieces"]
 
 ROOT = Path(__file__).parents[2]
-VOICE = load_telephone(ROOT / "agent" / "demo" / "voices" / "emma_calm_then_angry.wav")
+VOICE = bundled_voice()
 HOSTILE_ADDRESS = "127.0.0.66"
 """Where strangers come from; everybody else is 127.0.0.1."""
 FILES = 1024

@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 import trio
 
+from agent.bench.measure import cpu_s
 from agent.http import client, httpx
 from agent.testing import TwilioCaller
 from agent.testing.fake_llm import FakeLLM, Script
@@ -143,8 +144,7 @@ def start_server(env: dict[str, str], folder: str, pin: str) -> tuple[subprocess
 
 def cpu_ms(server: subprocess.Popen[str]) -> float:
     """What the server has used of a core so far; which a busy machine does not change."""
-    fields = Path(f"/proc/{server.pid}/stat").read_text("ascii").rpartition(")")[2].split()
-    return 1000 * (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return 1000 * cpu_s([server.pid])
 
 
 async def main(args: argparse.Namespace) -> int:

@@ -26,12 +26,11 @@ from pathlib import Path
 import numpy as np
 import trio
 
-from agent.audiofile import load_telephone
+from agent.audiofile import VOICES, bundled_voice
 from agent.http import client, httpx
 from agent.testing import CallResult, ControlMessage, FakeCall, FakeVapi, Hook, Pace, TwilioCaller
 
 ROOT = Path(__file__).parents[2]
-VOICES = ("emma_calm_then_angry.wav", "adam_calm_then_angry.wav")
 PROMISE_NOTE_MS, PROMISE_LATENCY_MS = 150, 50
 
 
@@ -94,7 +93,7 @@ def ages(result: CallResult, events: list[dict], notes: list[ControlMessage]) ->
 async def main(args: argparse.Namespace) -> int:
     keys = {name: secrets.token_hex(8) for name in ("TWILIO_AUTH_TOKEN", "VAPI_SECRET", "CALLMOOD_TOKEN")}
     env = {**keys, "VAPI_CONTROL_HOSTS": "127.0.0.1", "CALLMOOD_ATTACH": "bridge"}
-    audio = [load_telephone(ROOT / "agent/demo/voices" / name) for name in VOICES]
+    audio = [bundled_voice(name) for name in VOICES[:2]]
     measured: list[tuple[float, float]] = []
     lag_ms = 0.0
     with tempfile.TemporaryDirectory() as folder:

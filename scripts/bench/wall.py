@@ -33,6 +33,7 @@ from pathlib import Path
 import numpy as np
 import trio
 
+from agent.bench.measure import cpu_s
 from agent.calls.call import Call
 from agent.core.emotion import Emotion, EmotionReading
 from agent.errors import CallGone
@@ -141,11 +142,6 @@ def note(message: bytes, taken: Taken) -> None:
         taken.first, taken.bytes = taken.first + taken.bytes, 0
 
 
-def cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 async def phase(pid: int, url: str, token: str, seconds: float, encodings: list[str]) -> tuple[float, list[Taken]]:
     """So many viewers for so long; what percentage of a core the server used, and what each was sent."""
     takens = [Taken() for _ in encodings]
@@ -155,9 +151,9 @@ async def phase(pid: int, url: str, token: str, seconds: float, encodings: list[
         await trio.sleep(SETTLES_S)
         for taken in takens:
             taken.bytes, taken.ages_s = 0, []
-        used, began = cpu_s(pid), trio.current_time()
+        used, began = cpu_s([pid]), trio.current_time()
         await trio.sleep(seconds)
-        core = 100 * (cpu_s(pid) - used) / (trio.current_time() - began)
+        core = 100 * (cpu_s([pid]) - used) / (trio.current_time() - began)
         nursery.cancel_scope.cancel()
     return core, takens
 

@@ -25,12 +25,11 @@ from typing import Any
 import trio
 from inside import OF_A_CALL
 
-from agent.audiofile import load_telephone
+from agent.audiofile import bundled_voice
 from agent.http import client, httpx
 from agent.testing import FakeCall, FakeVapi, Hook, TwilioCaller
 
-ROOT = Path(__file__).parents[2]
-VOICE = load_telephone(ROOT / "agent/demo/voices/emma_calm_then_angry.wav")
+VOICE = bundled_voice()
 BYTES_A_SECOND = 8000
 
 LOOKS, BETWEEN_LOOKS_S = 5, 0.1

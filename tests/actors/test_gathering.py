@@ -1,6 +1,7 @@
 """Speech looked for in many calls at once: nobody waits long, nobody waits in vain, one call's bug is its own."""
 
-from contextlib import ExitStack
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
 
 import numpy as np
 import pytest
@@ -25,6 +26,19 @@ def heard() -> SpeechGate:
     return gate
 
 
+@asynccontextmanager
+async def running(hall: Gathering, calls: int) -> AsyncIterator[trio.Nursery]:
+    """The hall at work, with so many calls."""
+    with ExitStack() as attending:
+        for _ in range(calls):
+            attending.enter_context(hall.attended())
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(hall.run)
+            await trio.sleep(0.003)
+            yield nursery
+            nursery.cancel_scope.cancel()
+
+
 async def ask(calls: int, apart_s: float = 0.0, hall: Gathering | None = None) -> dict[int, tuple[float, float]]:
     """So many calls ask; when each asked and was answered."""
     hall, times = hall or Gathering(), {}
@@ -35,16 +49,9 @@ async def ask(calls: int, apart_s: float = 0.0, hall: Gathering | None = None) -
         assert await hall.speech(heard()) == Speech(200)
         times[number] = asked_at, trio.current_time()
 
-    with ExitStack() as attending:
-        for _ in range(calls):
-            attending.enter_context(hall.attended())
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(hall.run)
-            await trio.sleep(0.003)
-            async with trio.open_nursery() as askers:
-                for number in range(calls):
-                    askers.start_soon(one, number)
-            nursery.cancel_scope.cancel()
+    async with running(hall, calls), trio.open_nursery() as askers:
+        for number in range(calls):
+            askers.start_soon(one, number)
     return times
 
 
@@ -77,17 +84,11 @@ async def test_more_than_can_be_judged_in_one_go_are_judged_in_turns(autojump_cl
 
 async def test_a_call_that_goes_while_it_waits_is_missed_by_nobody(autojump_clock: MockClock) -> None:
     hall = Gathering()
-    with ExitStack() as attending:
-        for _ in range(MANY):
-            attending.enter_context(hall.attended())
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(hall.run)
-            await trio.sleep(0.003)
-            with trio.move_on_after(0.001) as gone:
-                await hall.speech(heard())
-            assert gone.cancelled_caught
-            assert await hall.speech(heard()) == Speech(200)
-            nursery.cancel_scope.cancel()
+    async with running(hall, MANY):
+        with trio.move_on_after(0.001) as gone:
+            await hall.speech(heard())
+        assert gone.cancelled_caught
+        assert await hall.speech(heard()) == Speech(200)
 
 
 async def test_one_call_s_bug_is_raised_there_and_nowhere_else(
@@ -106,19 +107,13 @@ async def test_one_call_s_bug_is_raised_there_and_nowhere_else(
     async def fine() -> None:
         answers.append(await hall.speech(heard()))
 
-    with ExitStack() as attending:
-        for _ in range(MANY):
-            attending.enter_context(hall.attended())
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(hall.run)
-            await trio.sleep(0.003)
-            nursery.start_soon(fine)
-            nursery.start_soon(fine)
-            with pytest.raises(ZeroDivisionError):
-                await hall.speech(bad)
-            await trio.testing.wait_all_tasks_blocked()
-            assert answers == [Speech(200), Speech(200)]
-            nursery.cancel_scope.cancel()
+    async with running(hall, MANY) as nursery:
+        nursery.start_soon(fine)
+        nursery.start_soon(fine)
+        with pytest.raises(ZeroDivisionError):
+            await hall.speech(bad)
+        await trio.testing.wait_all_tasks_blocked()
+        assert answers == [Speech(200), Speech(200)]
 
 
 async def test_without_its_task_everybody_is_judged_at_once(autojump_clock: MockClock) -> None:

@@ -89,6 +89,17 @@ async def open_load(calls: int, far_ends: list[FarEnd]) -> AsyncIterator[Load]:
                     far_end.leave()
 
 
+@asynccontextmanager
+async def open_unread_load(far_ends: list[FarEnd]) -> AsyncIterator[Load]:
+    """One call, of which the server has taken nothing for so long that frames are kept back."""
+    async with open_load(1, far_ends) as load:
+        [caller] = load.callers
+        caller.line.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        await trio.sleep(10.0)
+        assert caller.backlog
+        yield load
+
+
 async def test_each_call_sends_a_frame_every_20_ms_from_the_first_on(
     far_ends: list[FarEnd], autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -160,11 +171,8 @@ async def test_calls_that_join_later_begin_at_their_own_first_chunk(
 async def test_what_a_server_does_not_take_yet_comes_later_and_in_order(
     far_ends: list[FarEnd], autojump_clock: trio.testing.MockClock
 ) -> None:
-    async with open_load(1, far_ends) as load:
+    async with open_unread_load(far_ends) as load:
         [caller] = load.callers
-        caller.line.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-        await trio.sleep(10.0)
-        assert caller.backlog
         chunks: list[int] = []
         while caller.backlog:
             chunks += far_ends[0].chunks()
@@ -177,11 +185,7 @@ async def test_what_a_server_does_not_take_yet_comes_later_and_in_order(
 async def test_what_is_kept_back_at_the_end_is_still_sent_before_the_call_hangs_up(
     far_ends: list[FarEnd], autojump_clock: trio.testing.MockClock
 ) -> None:
-    async with open_load(1, far_ends) as load:
-        [caller] = load.callers
-        caller.line.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-        await trio.sleep(10.0)
-        assert caller.backlog
+    async with open_unread_load(far_ends) as load:
         events: list[Event] = []
         async with trio.open_nursery() as nursery:
             nursery.start_soon(load.resize, 0)

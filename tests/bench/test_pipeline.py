@@ -2,13 +2,12 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
-from agent.audiofile import load_telephone
+from agent.audiofile import bundled_voice
 from agent.bench.pipeline import measure
 from agent.ledger.memory import MemoryLedger
 
-VOICE = load_telephone(Path(__file__).parents[2] / "agent/demo/voices/emma_calm_then_angry.wav")
+VOICE = bundled_voice()
 
 
 @asynccontextmanager

@@ -3,13 +3,12 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import trio
 
-from agent.audiofile import load_telephone
+from agent.audiofile import bundled_voice
 from agent.calls.call import Call
 from agent.calls.directory import CallDirectory, open_directory
 from agent.core.emotion import Emotion, Outcome
@@ -17,7 +16,7 @@ from agent.ledger.memory import MemoryLedger
 from agent.settings import Settings
 from agent.testing import Pace, RecordingAssistant, ScriptedEngine, ScriptedLine
 
-VOICE = load_telephone(Path(__file__).parents[2] / "agent/demo/voices/emma_calm_then_angry.wav")
+VOICE = bundled_voice()
 CALM = Emotion("neutral", 0.95)
 ANGRY = Emotion("angry", 0.95)
 SETTINGS = Settings(wrap_up_s=1.0, line_quiet_s=10.0)

@@ -11,9 +11,10 @@ from agent.calls.policy import Policy
 from agent.calls.stepcode import read
 from agent.core.budget import PerMinute
 from agent.core.emotion import Emotion, EmotionReading
+from agent.core.following import Replay
 from agent.core.keeping import again, kept
 from agent.core.record import Record
-from agent.core.replay import Replay, replay
+from agent.core.replay import replay
 from agent.core.rulebook import RuleBook, parse
 from agent.core.steps import Asked, Began, Ended, Ordered, Took
 from agent.testing import ScriptedEngine

@@ -14,7 +14,7 @@ import trio
 from structlog.testing import capture_logs
 from trio.testing import MockClock
 
-from agent.audiofile import load_telephone
+from agent.audiofile import bundled_voice
 from agent.calls.directory import open_directory
 from agent.calls.policy import policy
 from agent.calls.stepcode import decode, encode, read
@@ -49,8 +49,7 @@ def lived(profile: str = "acoustic") -> MemoryLedger:
             assert call is not None
             call.attach_assistant("vapi-1")
             call.assistant_speech(started=True)
-            voice = Path(__file__).parents[2] / "agent/demo/voices/emma_calm_then_angry.wav"
-            if await ScriptedLine(load_telephone(voice)[: 8000 * 20]).play(call.mailbox):
+            if await ScriptedLine(bundled_voice()[: 8000 * 20]).play(call.mailbox):
                 call.end(Outcome.HANGUP)
             await call.over.wait()
 

@@ -13,7 +13,7 @@ import trio
 from structlog.testing import capture_logs
 from trio.testing import MockClock
 
-from agent.audiofile import load_telephone
+from agent.audiofile import bundled_voice
 from agent.calls.directory import open_directory
 from agent.calls.policy import policy
 from agent.core.emotion import Emotion, Outcome
@@ -53,8 +53,7 @@ def lived(score: float, marked: bytes = b"", rules: str = CUT, seconds: float = 
             assert call is not None
             call.attach_assistant("vapi-1")
             call.assistant_speech(started=True)
-            voice = Path(__file__).parents[2] / "agent/demo/voices/emma_calm_then_angry.wav"
-            played = await ScriptedLine(load_telephone(voice)[: int(8000 * seconds)]).play(call.mailbox)
+            played = await ScriptedLine(bundled_voice()[: int(8000 * seconds)]).play(call.mailbox)
             if marked:
                 wanted = read_action(marked)
                 await ACTIONS[wanted.action](call, wanted)
@@ -197,7 +196,7 @@ def test_a_mark_means_the_decision_of_its_moment(run_here: Run, tmp_path: Path) 
 
 
 def test_what_an_operator_did_is_no_decision_of_the_rules(run_here: Run, tmp_path: Path) -> None:
-    from agent.core.replay import Deed
+    from agent.core.following import Deed
     from agent.core.steps import Felt, Made
     from agent.marks import marks
 

@@ -130,10 +130,11 @@ def test_after_the_beginning_nothing_is_kept_and_nothing_looked_at():
 
 def test_what_is_kept_can_be_overwritten():
     watch = CodecWatch()
-    watch.push(b"\x12" * (BLOCK - 1))
-    kept = watch._waiting
+    watch.push(load_telephone(SPOKEN[-1])[: 2 * BLOCK - 1])
+    kept = (watch._waiting, watch._sounding)
+    assert all(kept)
     watch.forget()
-    assert not kept
+    assert not any(kept)
     assert watch.found is None
 
 

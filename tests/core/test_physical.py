@@ -1,17 +1,15 @@
 """How loud and how quick a voice is: measured, and nothing else."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from agent.audiofile import load_telephone
+from agent.audiofile import bundled_voice
 from agent.core import mulaw
 from agent.core.audio import Gap, PcmChunk
 from agent.core.physical import Measured, Meter
 
-VOICE = mulaw.decode(load_telephone(Path(__file__).parents[2] / "agent/demo/voices/emma_calm_then_angry.wav"))
+VOICE = mulaw.decode(bundled_voice())
 
 
 def babbling(syllables_a_second: float, seconds: float = 6.0, peak: int = 8000) -> NDArray[np.int16]:

@@ -90,8 +90,11 @@ async def test_a_session_that_forgets_begins_anew(voice):
         for chunk in chunks(voice):
             session.hear(chunk)
         await session.read(window(4000))
+        believed = list(session._judgements)
+        assert all(judgement.shares.any() for judgement in believed[-10:])
         session.forget()
         assert not session.memory["sound"].any()
+        assert not any(judgement.shares.any() or judgement.scores.any() for judgement in believed)
         reading = await session.read(window(4000))
     assert reading.abstained is Gated.CALIBRATING
     assert dict(reading.scores) == {"neutral": 1.0, "happy": 0, "sad": 0, "fearful": 0, "angry": 0, "frustrated": 0}

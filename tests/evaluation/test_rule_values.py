@@ -47,3 +47,10 @@ def test_a_file_that_cannot_be_changed_line_by_line_is_left_to_its_owner(text: s
     later = RuleBook(tuple(replace(rule, for_s=2.0) for rule in book.rules))
     with pytest.raises(ConfigError, match="by hand"):
         with_values(text, later, ACT_AT)
+
+
+def test_a_note_that_looks_like_a_rule_is_not_changed_unnoticed() -> None:
+    note = '[context]\nnote = """\n[[rule]]\nfor_s = 9\n"""\n'
+    text = note + '[[rule]]\nname = "a"\nemotions = ["angry"]\nfor_s = 1\ndo = ["interrupt"]\n'
+    with pytest.raises(ConfigError, match="by hand"):
+        with_values(text, parsed(text), ACT_AT)

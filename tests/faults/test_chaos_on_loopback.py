@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 import trio
 
-from agent.audiofile import load_telephone
+from agent.audiofile import bundled_voice
 from agent.calls.directory import CallDirectory
 from agent.core.emotion import Emotion
 from agent.service import Ready, run_service
 from agent.settings import Secret, Settings
 from agent.testing import CallResult, FakeCall, FakeVapi, Fault, Hook, Pace, ScriptedEngine, TwilioCaller
 
-VOICE = load_telephone(Path(__file__).parents[2] / "agent/demo/voices/emma_calm_then_angry.wav")
+VOICE = bundled_voice()
 ANGRY_FROM_MS = 600
 TALK_S = 2.6
 

@@ -12,11 +12,11 @@ from __future__ import annotations
 import json
 import random
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import pytest
@@ -30,6 +30,9 @@ from agent.telephony.twiml import StreamPlan
 from agent.testing import CallerStream, FakeCall, FakeTwilio, FakeVapi, Hook, Pace, TwilioCaller
 from agent.testing.sockets import Closed
 from agent.workers.crew import Crew
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 LONGEST_S = 15
 AUTH_TOKEN = "twilio-auth-token-of-the-tests"
@@ -343,3 +346,12 @@ def free_port() -> int:
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """The machine's Chromium, one for all tests of a file."""
+    from browsing import chromium
+
+    with chromium() as started:
+        yield started

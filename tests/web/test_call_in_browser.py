@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from browsing import chromium, grave, page_of, running
+from browsing import grave, page_of, running
 from playwright.sync_api import Browser, Page, expect
 
 from agent.core.emotion import LABELS
@@ -17,12 +17,6 @@ from agent.testing.made_wall import MadeWall
 
 EMOTION_WORDS = re.compile("|".join([*LABELS, "anger", "escalation"]), re.IGNORECASE)
 ANGRY = MadeCall(1, datetime.now(UTC) - timedelta(seconds=70), "angry")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture

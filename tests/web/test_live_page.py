@@ -10,11 +10,12 @@ from quart_trio import QuartTrio
 
 from agent.core.emotion import LABELS
 from agent.web import live
-from agent.web.live import routes, served
+from agent.web.live import document, routes, served
 
 STATIC = "/live/static/"
 FOLDER = files(live)
-PAGES = ["index.html", "call.html", "physical/index.html", "physical/call.html"]
+PHYSICAL = ["index.html, physical", "call.html, physical"]
+PAGES = ["index.html", "call.html", *PHYSICAL]
 OWN = sorted(name for name, path in served().items() if not path.startswith("vendor/"))
 SCRIPTS = [name for name in OWN if name.endswith(".js")]
 STYLES = [name for name in OWN if name.endswith(".css")]
@@ -40,6 +41,8 @@ class Tags(HTMLParser):
 
 
 def text_of(name: str) -> str:
+    if name in PAGES:
+        return document(name.partition(",")[0], physical=name in PHYSICAL)
     return (FOLDER / served().get(name, name)).read_text(encoding="utf-8")
 
 
@@ -137,7 +140,7 @@ def test_nothing_comes_from_elsewhere(name: str) -> None:
     assert len(addresses) == allowed
 
 
-@pytest.mark.parametrize("page", ["physical/index.html", "physical/call.html"])
+@pytest.mark.parametrize("page", PHYSICAL)
 def test_where_nobodys_feelings_are_judged_no_file_that_is_loaded_names_one(page: str) -> None:
     for name in {page, *named_by(page)} - {"uplot.js", "uplot.css"}:
         assert EMOTION_WORDS.search(text_of(name)) is None, name

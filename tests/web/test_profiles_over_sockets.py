@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
@@ -12,7 +11,7 @@ import pytest
 import trio
 from bridging import open_office
 
-from agent.audiofile import load_telephone
+from agent.audiofile import bundled_voice
 from agent.cli.serve import leaves
 from agent.core.emotion import LABELS
 from agent.settings import Secret
@@ -22,7 +21,7 @@ from agent.web import live
 if TYPE_CHECKING:
     from conftest import Callmood, Start
 
-VOICE = load_telephone(Path(__file__).parents[2] / "agent/demo/voices/emma_calm_then_angry.wav")
+VOICE = bundled_voice()
 EMOTION_WORDS = re.compile("|".join([*LABELS, "anger", "escalation"]), re.IGNORECASE)
 
 
@@ -42,7 +41,7 @@ async def test_physical_only_names_no_emotion_anywhere(start: Start) -> None:
     assert ended["timeline"][0]["event"] == "call.started"
     assert ended["mood"] is None
     pages += [str(seen), str(ended), await page(callmood, "/calls"), await page(callmood, "/metrics")]
-    for text in [*pages, *map(text_of, named_by(text_of("index.html")))]:
+    for text in [*pages, *map(text_of, named_by("".join(pages)))]:
         assert EMOTION_WORDS.search(text) is None, text
     assert not callmood.vapi.messages
     physical = next(event["physical"] for event in ended["timeline"] if event["event"] == "audio.chunk")
@@ -54,7 +53,7 @@ async def page(callmood: Callmood, path: str) -> str:
 
 
 def text_of(name: str) -> str:
-    return (files(live) / live.served().get(name, f"physical/{name}")).read_text("utf-8")
+    return (files(live) / live.served()[name]).read_text("utf-8")
 
 
 def named_by(html: str) -> set[str]:

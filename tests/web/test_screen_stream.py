@@ -8,13 +8,12 @@ import socket
 import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
 
-from agent.audiofile import load_telephone
+from agent.audiofile import bundled_voice
 from agent.calls import wall
 from agent.core.emotion import LABELS
 from agent.http import httpx
@@ -23,7 +22,7 @@ from agent.web import events as module
 if TYPE_CHECKING:
     from conftest import Callmood, Start
 
-VOICE = load_telephone(Path(__file__).parents[2] / "agent/demo/voices/emma_calm_then_angry.wav")
+VOICE = bundled_voice()
 SUMMARY = "/events?view=summary"
 BEARER = {"Authorization": "Bearer token-of-the-tests"}
 ON_SCREEN = {"attention", "anger", "assistantSpeaking", "transferred", "lastAction"}

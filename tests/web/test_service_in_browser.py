@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
-from browsing import chromium, page_of
+from browsing import page_of
 from conftest import TOKEN, services
 from playwright.sync_api import Browser, Page, expect
 
@@ -46,12 +46,6 @@ def service(tmp_path: Path) -> Iterator[Running]:
 
     with in_thread(serve):
         yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture

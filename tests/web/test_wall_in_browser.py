@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from browsing import chromium, grave, page_of, running, sids, until
+from browsing import grave, page_of, running, sids, until
 from playwright.sync_api import Browser, Page, expect
 
 from agent.testing.made_calls import FATES, MadeCall, sid
@@ -16,12 +16,6 @@ from agent.testing.made_wall import MadeWall
 from agent.web.access import Access
 
 ALL = ("rising", "angry", "poor", "calibrating", "off", "human", "calm")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture

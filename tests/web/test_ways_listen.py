@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
 
-from agent.audiofile import load_telephone
+from agent.audiofile import bundled_voice
 from agent.settings import ListenSettings, Secret
 from agent.testing import PRIVATE_KEY, Fault
 
 if TYPE_CHECKING:
     from conftest import Callmood, Json, Start
 
-VOICE = load_telephone(Path(__file__).parents[2] / "agent/demo/voices/emma_calm_then_angry.wav")[:80_000]
+VOICE = bundled_voice()[:80_000]
 SILENCE = bytes([0xFF]) * len(VOICE)
 SID = "CA" + "5" * 32
 

@@ -359,3 +359,30 @@ async def test_nonsense_between_workers_ends_a_conversation_and_nothing_else(
             await stream.send_eof()
             assert await stream.receive_some() == b""
     await call_of(pair, 1)
+
+
+@ACCEPTS
+async def test_bodies_that_come_slowly_keep_no_callers_line_away(
+    pair: list[Callmood], accepts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caller, plan = await call_of(pair, 0)
+    monkeypatch.setattr("agent.workers.placing.PLACING", 4)
+    monkeypatch.setattr("agent.workers.placing.RESERVED", 1)
+    through = pair[accepts]
+    head = b"POST /voice/incoming HTTP/1.1\r\nHost: x\r\nX-Twilio-Signature: " + b"a" * 28
+    caller.server = through.url
+    async with trio.open_nursery() as slow:
+        for _ in range(4):
+            stream = await through.raw()
+            slow.start_soon(held, stream)
+            await stream.send_all(head + b"\r\nContent-Length: 500\r\n\r\nCallSid=")
+        while not (await through.exchange(head + b"\r\nContent-Length: 0\r\n\r\n")).startswith(b"HTTP/1.1 503"):
+            pass
+        async with pair[0].open(caller, plan) as line:
+            await pair[0].until(lambda: pair[0].connected(line))
+        slow.cancel_scope.cancel()
+
+
+async def held(stream: trio.SocketStream) -> None:
+    async with stream:
+        await trio.sleep_forever()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import socket
 from collections import Counter
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import trio
@@ -14,10 +16,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from agent.errors import ConfigError
 from agent.settings import Settings
-from agent.workers.arrivals import Arrival, without_expect
+from agent.workers.arrivals import FILES, LARGEST, Arrival, Reading, without_expect
 from agent.workers.berth import check_shared, share, weight
 from agent.workers.pages import together
-from agent.workers.whose import in_path
+from agent.workers.whose import in_path, kind_of
 from agent.workers.wire import Wire
 
 
@@ -115,3 +117,81 @@ async def test_a_message_that_never_came_whole_leaves_no_file_open() -> None:
         assert await here.receive() is None
     assert os.read(reader, 1) == b""
     os.close(reader)
+
+
+@pytest.mark.parametrize(
+    "target", ["/voice/incoming", "//voice/incoming", "/voice%2fincoming", "/%76oice/incoming?x=1"]
+)
+def test_a_webhook_that_is_written_differently_is_the_same_webhook(target: str) -> None:
+    kind = kind_of(b"POST", target)
+    assert kind is not None
+    assert kind.begins
+
+
+@pytest.mark.parametrize("target", ["//calls/CA1", "/c%61lls/CA1", "/calls%2FCA1/actions", "//events?call=CA1"])
+def test_a_path_that_is_written_differently_names_the_same_call(target: str) -> None:
+    assert in_path(target) == "CA1"
+
+
+SIGNED_LOOKING = b"POST /voice/incoming HTTP/1.1\r\nHost: x\r\nX-Twilio-Signature: " + b"a" * 28 + b"\r\n"
+
+
+async def read_by(folder: Path, framing: bytes, sent: bytes, largest: int, reading: Reading | None = None) -> bool:
+    """Whether such a body is read to its end."""
+    ours, theirs = (trio.SocketStream(trio.socket.from_stdlib_socket(sock)) for sock in socket.socketpair())
+    arrival = Arrival(SIGNED_LOOKING + framing + b"\r\n\r\n", bytearray())
+
+    async def send() -> None:
+        with suppress(trio.BrokenResourceError):
+            await theirs.send_all(sent)
+
+    try:
+        async with ours, theirs, trio.open_nursery() as nursery:
+            nursery.start_soon(send)
+            reading = reading or Reading(str(folder))
+            whole = await reading.read(ours, arrival, lambda headers: True, 20.0, largest)
+            nursery.cancel_scope.cancel()
+            return whole
+    finally:
+        arrival.close()
+
+
+async def test_a_form_longer_than_forms_are_is_not_read_although_its_length_is_said_nowhere(tmp_path: Path) -> None:
+    kind = kind_of(b"POST", "/voice/incoming")
+    assert kind is not None
+    long = b"ffff\r\n" + b"a" * 0xFFFF + b"\r\n"
+    assert await read_by(tmp_path, b"Transfer-Encoding: chunked", long + b"0\r\n\r\n", kind.largest)
+    assert not await read_by(tmp_path, b"Transfer-Encoding: chunked", long * 2 + b"0\r\n\r\n", kind.largest)
+    assert not await read_by(tmp_path, b"Content-Length: 200000", b"a" * 200_000, kind.largest)
+
+
+async def test_a_body_in_chunks_of_one_byte_is_not_taken_apart_to_its_end(tmp_path: Path) -> None:
+    crumbs = b"1\r\na\r\n"
+    assert await read_by(tmp_path, b"Transfer-Encoding: chunked", crumbs * 1000 + b"0\r\n\r\n", LARGEST)
+    assert not await read_by(tmp_path, b"Transfer-Encoding: chunked", crumbs * 20_000 + b"0\r\n\r\n", LARGEST)
+
+
+async def test_others_have_their_turn_while_such_a_body_comes_in(tmp_path: Path) -> None:
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(count)
+        await read_by(tmp_path, b"Transfer-Encoding: chunked", b"1\r\na\r\n" * 10_000 + b"0\r\n\r\n", LARGEST)
+        nursery.cancel_scope.cancel()
+    assert turns >= 60_000 / 8192
+
+
+async def test_a_disk_that_takes_no_file_costs_a_long_body_and_not_the_place_of_the_next(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    reading = Reading(str(gone))
+    for _ in range(FILES + 1):
+        with pytest.raises(ExceptionGroup):
+            await read_by(gone, b"Content-Length: 200000", b"a" * 200_000, LARGEST, reading)
+    gone.mkdir()
+    assert await read_by(gone, b"Content-Length: 200000", b"a" * 200_000, LARGEST, reading)

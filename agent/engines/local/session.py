@@ -5,7 +5,7 @@ difference to what is believed afterwards.
 """
 
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache
 from itertools import islice
@@ -36,16 +36,13 @@ class Judgement(NamedTuple):
 
     end_ms: int
     """Since the first sound."""
-    shares: Sequence[float]
-    """Accumulated belief, over LABELS."""
-    scores: Sequence[float]
+    shares: Floats
+    """Accumulated belief, over LABELS: a row of what was found of all calls together, which is smaller than numbers."""
+    scores: Floats
     """Of the last stretch alone, likewise."""
     quality: float
     speech_ms: int
     """Heard in the call so far."""
-
-
-_NOTHING_YET: Final = (1.0, *(0.0 for _ in LABELS[1:]))
 
 
 class LocalSession:
@@ -77,12 +74,12 @@ class LocalSession:
         quality = judgement.quality * (1.0 - window.missing_ms / max(1, window.end_ms - window.start_ms))
         abstained = _abstained(judgement, quality)
         return EmotionReading(
-            emotion=strongest(judgement.shares) if abstained is None else NEUTRAL,
+            emotion=strongest(judgement.shares.tolist()) if abstained is None else NEUTRAL,
             source="local",
             start_ms=window.start_ms,
             end_ms=window.end_ms,
             heard_at=window.heard_at,
-            scores=dict(zip(LABELS, judgement.scores, strict=True)),
+            scores=dict(zip(LABELS, judgement.scores.tolist(), strict=True)),
             quality=quality,
             speech_ms=window.speech_ms,
             abstained=abstained,
@@ -98,17 +95,21 @@ class LocalSession:
         self._cutter.forget()
         remember_nothing(self.memory)
         self.ring.forget()
+        for judgement in self._judgements:
+            judgement.shares[:] = judgement.scores[:] = 0
         self._judgements.clear()
         self._judgements.append(_nothing(self._now_ms))
 
-    def note(self, ms: int, shares: list[float], scores: list[float], quality: float, speech_ms: int) -> None:
+    def note(self, ms: int, shares: Floats, scores: Floats, quality: float, speech_ms: int) -> None:
         """What is believed after the next so many milliseconds."""
         self._now_ms += ms
         self._judgements.append(Judgement(self._now_ms, shares, scores, quality, speech_ms))
 
 
 def _nothing(end_ms: int) -> Judgement:
-    return Judgement(end_ms, (), _NOTHING_YET, 0.0, 0)
+    scores = np.zeros(len(LABELS), dtype=np.float32)
+    scores[0] = 1.0
+    return Judgement(end_ms, np.zeros_like(scores), scores, 0.0, 0)
 
 
 class LocalEngine:
@@ -182,8 +183,8 @@ class LocalEngine:
 
 def _note(sessions: list[LocalSession], beliefs: Beliefs, ms: int) -> None:
     """Tell each what is believed of it after the next so many milliseconds."""
-    columns = (beliefs.shares, beliefs.scores, beliefs.quality, beliefs.speech_ms)
-    for session, *believed in zip(sessions, *(column.tolist() for column in columns), strict=True):
+    columns = (beliefs.shares, beliefs.scores, beliefs.quality.tolist(), beliefs.speech_ms.tolist())
+    for session, *believed in zip(sessions, *columns, strict=True):
         session.note(ms, *believed)
 
 

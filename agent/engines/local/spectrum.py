@@ -1,8 +1,7 @@
 """What a frame sounds like: its level, the shape of its spectrum over the telephone's band, and the pitch of a voice.
 
-A frame is 40 ms; every 20 ms make a row, and nothing is looked ahead. Pitch is taken from the harmonics between 200 and
-1800 Hz as in `agent.core.pitch`, since a telephone has no fundamental. So few frequencies are wanted that a matrix
-beats a Fourier transform. Everything here works on the blocks of many calls at once.
+A frame is 40 ms; every 20 ms make a row, and nothing is looked ahead. Pitch is taken from the harmonics as in
+`agent.core.pitch`, which says why. Everything here works on the blocks of many calls at once.
 """
 
 from dataclasses import dataclass
@@ -11,46 +10,21 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.audio import SAMPLE_RATE, SAMPLES_PER_MS
+from ...core.audio import SAMPLES_PER_MS
 from ...core.matrix import Floats, times
+from ...core.pitch import COMPRESSION, FRAME, HALF, LIKENESS, SILENCE, VOICE_HZ, best_periods, transforms
 
 ROW_MS: Final = 20
 ROWS: Final = 10
 """In a block of 200 ms."""
 BANDS: Final = 20
 STEP: Final = ROW_MS * SAMPLES_PER_MS
-FRAME: Final = 2 * STEP
 KEPT: Final = FRAME - STEP
 """Samples of the block before that a block's first frame reaches back to."""
 
-_HALF: Final = FRAME // 2
-_VOICE_HZ: Final = np.arange(207, 1800, 18).astype(np.float64)
-_HZ: Final = np.concatenate((_VOICE_HZ, np.arange(1820, 3460, 40).astype(np.float64)))
-_VOICE: Final = len(_VOICE_HZ)
+_HZ: Final = np.concatenate((VOICE_HZ, np.arange(1820, 3460, 40).astype(np.float64)))
+_VOICE: Final = len(VOICE_HZ)
 _BAND_HZ: Final = (250.0, 3400.0)
-_SHORTEST, _LONGEST = 8, SAMPLE_RATE // 70
-_COMPRESSION: Final = np.float32(0.6)
-_SHORTER: Final = 0.0022
-_QUIET: Final = np.float32(1e-10)
-
-
-def _transforms() -> tuple[Floats, Floats]:
-    """Folded frame to cosine and to sine parts, tapered. Seen from its middle, a frame's even half holds the cosines
-    and its odd half the sines: half the work for each."""
-    turns = 2 * np.pi * np.outer((np.arange(_HALF) + 0.5 - _HALF) / SAMPLE_RATE, _HZ)
-    window = np.hanning(FRAME)
-    taper = (window[:_HALF] * 2 / window.sum())[:, np.newaxis]
-    return (np.cos(turns) * taper).astype(np.float32), (np.sin(turns) * taper).astype(np.float32)
-
-
-def _likeness() -> Floats:
-    """Compressed power to autocorrelation at lag 0 and at each lag of a voice, the taper undone."""
-    spectrum = np.abs(np.fft.rfft(np.hanning(FRAME), 4 * FRAME)) ** 2
-    taper = np.fft.irfft(spectrum ** float(_COMPRESSION))
-    lags = np.concatenate(([0], np.arange(_SHORTEST - 1, _LONGEST + 2)))
-    weights = taper[0] / taper[lags] * (1 - _SHORTER * lags)
-    cosines: NDArray[np.float64] = np.cos(2 * np.pi * np.outer(_VOICE_HZ, lags) / SAMPLE_RATE)
-    return np.asarray((cosines * weights).astype(np.float32))
 
 
 def _mel(hz: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -72,8 +46,7 @@ def _to_bands() -> Floats:
     return np.asarray(np.clip(np.minimum(rising, falling), 0, None) * width, dtype=np.float32)
 
 
-_COSINES, _SINES = _transforms()
-_LIKENESS: Final = _likeness()
+_COSINES, _SINES = transforms(_HZ)
 _TO_BANDS: Final = _to_bands()
 
 
@@ -100,10 +73,10 @@ def look(sounds: Floats) -> Spectra:
 def powers(sounds: Floats) -> Floats:
     """Power at the frequencies in the rows of such blocks, shape (n, 10, frequencies)."""
     frames = np.lib.stride_tricks.sliding_window_view(sounds, FRAME, axis=1)[:, ::STEP]
-    first, last = frames[:, :, :_HALF], frames[:, :, : _HALF - 1 : -1]
-    power = np.square(times((first + last).reshape(-1, _HALF), _COSINES))
-    power += np.square(times((first - last).reshape(-1, _HALF), _SINES))
-    power += _QUIET
+    first, last = frames[:, :, :HALF], frames[:, :, : HALF - 1 : -1]
+    power = np.square(times((first + last).reshape(-1, HALF), _COSINES))
+    power += np.square(times((first - last).reshape(-1, HALF), _SINES))
+    power += SILENCE
     return power.reshape(len(sounds), ROWS, len(_HZ))
 
 
@@ -121,18 +94,12 @@ def spectra(power: Floats, level_db: Floats) -> Spectra:
     """All that is made of n blocks."""
     n = len(power)
     voice = power[:, :, :_VOICE].reshape(n * ROWS, _VOICE)
-    likeness = times(np.exp(_COMPRESSION * np.log(voice)), _LIKENESS)
-    peaks = likeness[:, 1:]
-    at = np.arange(n * ROWS)
-    best = peaks[:, 1:-1].argmax(axis=1)
-    before, top, after = peaks[at, best], peaks[at, best + 1], peaks[at, best + 2]
-    bend = np.minimum(before - 2 * top + after, -_QUIET)
-    shift = np.minimum(np.maximum(np.float32(0.5) * (before - after) / bend, -0.5), 0.5)
+    periodicity, hz = best_periods(times(np.exp(COMPRESSION * np.log(voice)), LIKENESS))
     return Spectra(
         bands=bands(power),
         level_db=level_db,
-        periodicity=(top / likeness[:, 0]).reshape(n, ROWS),
-        hz=(SAMPLE_RATE / (best + _SHORTEST + shift).astype(np.float32)).reshape(n, ROWS),
+        periodicity=periodicity.reshape(n, ROWS),
+        hz=hz.reshape(n, ROWS),
     )
 
 

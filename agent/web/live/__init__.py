@@ -1,10 +1,9 @@
 """The supervisor's screen: who is on the line and needs somebody. Plain files, no build step, nothing from elsewhere.
 
 The list of calls and the page of one call are two documents over the same small modules. In the folder `physical` lies
-what differs for the profiles in which nobody's feelings are judged: no file that those pages load names one.
+what those load instead in the profiles in which nobody's feelings are judged: no file that they load then names one.
 """
 
-from collections.abc import Mapping
 from functools import cache
 from html import escape
 from importlib.resources import files
@@ -33,6 +32,12 @@ _POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
+_SCRIPTS = {"index.html": ("live.js", "physical.js"), "call.html": ("call.js", "measured.js")}
+"""Of each page: the usual one, and the one where nobody's feelings are judged."""
+_STYLE, _SCRIPT = '<link rel="stylesheet" href="/live/static/{}">', '<script type="module" src="/live/static/{}">'
+_SAID = '<p id="said" class="unseen" role="status"></p>'
+_PROFILE = '<p id="profile" class="hint profile">Nobody\'s feelings are judged here.</p>'
+
 
 @cache
 def served() -> dict[str, str]:
@@ -55,13 +60,15 @@ async def live(call_sid: str | None = None) -> Response | Redirect:
         abort(404)
     access = house().access
     if (token := request.args.get("token")) is not None and access.is_token(token):
-        reply = redirect(request.path, 303)
+        onwards = redirect(request.path, 303)
         secure = request.headers.get("X-Forwarded-Proto", "").partition(",")[0].strip() == "https"
-        reply.set_cookie(COOKIE, access.cookie, httponly=True, samesite="Strict", secure=secure, path="/")
-        return reply
+        onwards.set_cookie(COOKIE, access.cookie, httponly=True, samesite="Strict", secure=secure, path="/")
+        return onwards
     access.require(request.headers, request.cookies)
-    folder = "" if house().settings.profile == "acoustic" else "physical/"
-    return page(folder + ("index.html" if call_sid is None else "call.html"), facts())
+    name = "index.html" if call_sid is None else "call.html"
+    attributes = "".join(f' data-{key}="{escape(value)}"' for key, value in facts().items())
+    text = document(name, physical=house().settings.profile != "acoustic")
+    return reply(name, text.replace("<body", "<body" + attributes, 1).encode())
 
 
 @routes.get("/live/static/<name>")
@@ -69,7 +76,7 @@ async def static(name: str) -> Response:
     """The page's own files. Open: they tell of no call."""
     if name not in served():
         abort(404)
-    return page(served()[name])
+    return reply(name, _read(served()[name]))
 
 
 def facts() -> dict[str, str]:
@@ -82,15 +89,23 @@ def facts() -> dict[str, str]:
     return {"transfer": "yes" if able else "no", "act-at": str(min(acts, default=settings.act_at))}
 
 
-def page(name: str, told: Mapping[str, str] | None = None) -> Response:
-    """One file of this folder; `told` becomes `data-` attributes of its body."""
-    body = _read(name)
-    if told:
-        attributes = "".join(f' data-{key}="{escape(value)}"' for key, value in told.items())
-        body = body.replace(b"<body", b"<body" + attributes.encode(), 1)
-    reply = Response(body, content_type=_TYPES[PurePosixPath(name).suffix])
-    reply.headers["Content-Security-Policy"] = _POLICY
-    return reply
+@cache
+def document(name: str, *, physical: bool) -> str:
+    """One of the two pages. Where nobody's feelings are judged it has another script, a style of its own, and a
+    sentence that says so."""
+    text = _read(name).decode()
+    if not physical:
+        return text
+    usual, other = map(_SCRIPT.format, _SCRIPTS[name])
+    text = text.replace(usual, f"{_STYLE.format('physical.css')}\n{other}")
+    return text.replace(_SAID, f"{_SAID}\n  {_PROFILE}")
+
+
+def reply(name: str, body: bytes) -> Response:
+    """A file of this name."""
+    response = Response(body, content_type=_TYPES[PurePosixPath(name).suffix])
+    response.headers["Content-Security-Policy"] = _POLICY
+    return response
 
 
 @cache

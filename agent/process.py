@@ -1,0 +1,76 @@
+"""This process as a server: its signals, its log, its limits, and the service in it."""
+
+import gc
+import resource
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import trio
+
+from .logs import configure
+from .service import Ready, run_service, stop_on_signals
+from .settings import Settings
+from .tracing.export import from_dotenv, open_traces
+from .watchdog import Watchdog
+from .workers.crew import Crew
+
+
+def serve_here(
+    settings: Settings,
+    host: str,
+    *,
+    insecure: bool,
+    ready: Callable[[Ready], None],
+    crew: Crew | None = None,
+    tied: Callable[[], Awaitable[None]] | None = None,
+) -> None:
+    """Serve until told to stop, or until `tied` returns. `ready` is told once it listens; `crew`: the other workers,
+    where there are any. Raises ConfigError, LedgerUnavailable."""
+    configure()
+    from_dotenv(Path.cwd())
+
+    async def main() -> None:
+        stop = trio.Event()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stop_on_signals, stop, nursery.cancel_scope)
+
+            async def run(task_status: trio.TaskStatus[Ready] = trio.TASK_STATUS_IGNORED) -> None:
+                async with open_traces() as traces:
+                    await run_service(
+                        settings,
+                        host=host,
+                        insecure=insecure,
+                        stop=stop,
+                        watchdog=watchdog,
+                        listeners=[traces] if traces else [],
+                        crew=crew,
+                        task_status=task_status,
+                    )
+                nursery.cancel_scope.cancel()
+
+            listening: Ready = await nursery.start(run)
+            settle()
+            ready(listening)
+            with watchdog.watching():
+                if tied is not None:
+                    await tied()
+                    stop.set()
+                await trio.sleep_forever()
+
+    raise_file_limit()
+    watchdog = Watchdog()
+    trio.run(main, instruments=[watchdog])
+
+
+def settle() -> None:
+    """All that is loaded by now stays. Left to the garbage collector, it would be looked through again and again while
+    there are calls, each time with the loop standing still for some 50 ms."""
+    gc.collect()
+    gc.freeze()
+
+
+def raise_file_limit() -> None:
+    """Take what the system allows: a call holds a socket, a relayed request three."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

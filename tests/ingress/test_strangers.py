@@ -1,0 +1,57 @@
+"""Connections that say nothing keep nobody else out."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+
+from agent.ingress import door as doors
+from agent.ingress.door import Door, serve_door
+
+REQUEST = b"GET /healthz HTTP/1.1\r\nHost: here\r\n\r\n"
+
+
+@asynccontextmanager
+async def open_door(folder: Path) -> AsyncIterator[int]:
+    async def answer(stream: trio.SocketStream) -> None:
+        await stream.receive_some(4096)
+        await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        await stream.aclose()
+
+    async def nobody(*_: object) -> None:
+        raise AssertionError("no line was opened")
+
+    path = str(folder / "upstream")
+    with trio.socket.socket(trio.socket.AF_UNIX) as listener:
+        await listener.bind(path)
+        listener.listen(8)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.serve_listeners, answer, [trio.SocketListener(listener)])
+            door = Door(nobody, path)
+            port = await nursery.start(
+                lambda task_status: serve_door(door, host="127.0.0.1", port=0, task_status=task_status)
+            )
+            yield port
+            nursery.cancel_scope.cancel()
+
+
+async def test_of_too_many_silent_connections_the_oldest_give_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doors, "STRANGERS", 3)
+    with trio.fail_after(5):
+        async with open_door(tmp_path) as port, AsyncExitStack() as sockets:
+
+            async def connect() -> trio.SocketStream:
+                return await sockets.enter_async_context(await trio.open_tcp_stream("127.0.0.1", port))
+
+            silent = [await connect() for _ in range(3)]
+            await trio.sleep(0.1)
+            guest = await connect()
+            await guest.send_all(REQUEST)
+            assert (await guest.receive_some(4096)).startswith(b"HTTP/1.1 200")
+            assert await silent[0].receive_some(1) == b"", "the oldest was closed"
+            await silent[1].send_all(REQUEST)
+            assert (await silent[1].receive_some(4096)).startswith(b"HTTP/1.1 200"), "the others may still speak"
