@@ -1,8 +1,9 @@
 """When this machine cannot keep up: analysis gives way, and frames never do.
 
-How late the loop comes to its ticks tells how much more work there is than time. While it keeps coming late, calls get
-fewer windows (every second one, then every fourth), and then are not listened to at all for a while, a quarter of them
-at a time, those that have gone on the longest first: most is known of their callers. Each call says so once in its
+How late the loop comes to its ticks tells how much more work there is than time, and so does how many lines have more
+to say than is listened to: their sound waits in the kernel, and grows old there. While that lasts, calls get fewer
+windows (every second one, then every fourth), and then are not listened to at all for a while, a quarter of them at a
+time, those that have gone on the longest first: most is known of their callers. Each call says so once in its
 timeline. When the ticks have come in time for a while, it all comes back, step by step.
 """
 
@@ -22,6 +23,10 @@ LATE_S: Final = 0.06
 """Ticks this late leave no room for what is promised of frames and notes."""
 FOR_S: Final = 1.0
 """They must all be late for so long: a single step that takes long is no overload."""
+BEHIND: Final = 0.25
+"""Of all lines: a burst after a stall on the way does not come to so many at once."""
+FEW: Final = 8
+"""So many lines say nothing about the machine: a recording may be played into it many times as fast."""
 IN_TIME_S: Final = 0.02
 CALM_S: Final = 3.0
 """Ticks must be in time for so long before a step is taken back."""
@@ -41,12 +46,18 @@ class Load:
         """How often it has begun."""
         self._shares: dict[Share, None] = {}
         self._late_since = self._calm_since = math.inf
+        self._behind = False
+
+    def lines_behind(self, behind: int, lines: int) -> None:
+        """So many of the lines have more to say than is listened to."""
+        self._behind = lines > FEW and behind > BEHIND * lines
 
     def tick(self, late_s: float) -> None:
         """A tick came so long after its time."""
         now = trio.current_time()
-        self._late_since = min(self._late_since, now) if late_s > LATE_S else math.inf
-        self._calm_since = min(self._calm_since, now) if late_s < IN_TIME_S else math.inf
+        late, calm = late_s > LATE_S or self._behind, late_s < IN_TIME_S and not self._behind
+        self._late_since = min(self._late_since, now) if late else math.inf
+        self._calm_since = min(self._calm_since, now) if calm else math.inf
         if now - self._late_since >= FOR_S and self.level < WORST:
             self._step(+1, now)
         elif now - self._calm_since >= CALM_S and self.level:

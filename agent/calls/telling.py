@@ -13,7 +13,7 @@ from ..core.curve import Anger
 from ..core.instants import instant
 from .call import Call
 
-DIFFERS, SPREADS = 0.03, 0.1
+DIFFERS, SPREADS = 0.04, 0.1
 """By so much anger, or the ends of its band, must have moved to be told anew."""
 LARGE = 16 * 1024
 """Bytes from which compressing is a thread's work."""

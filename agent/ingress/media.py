@@ -32,7 +32,7 @@ class MediaLines:
 
     def __init__(self, directory: CallDirectory, signature: SignatureCheck) -> None:
         self._directory, self._signature = directory, signature
-        self._sweep = Sweep()
+        self._sweep = Sweep(behind=directory.load.lines_behind)
 
     async def sweep(self) -> None:
         """Read the lines, until cancelled."""

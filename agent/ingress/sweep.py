@@ -9,6 +9,7 @@ stretch than takes about a millisecond; then everybody else has their turn. With
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -50,7 +51,10 @@ class _Seat:
 class Sweep:
     """One for all lines: `run` is the task, `listen` the way in."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, behind: Callable[[int, int], None] = lambda *_: None) -> None:
+        """`behind` hears after every round how many lines have more to say than could be listened to, and of how
+        many."""
+        self._report = behind
         self._seats: dict[int, _Seat] = {}
         self._urgent = 0
         self._occupied = trio.Event()
@@ -85,6 +89,8 @@ class Sweep:
             if everybody:
                 round_due = beat + BEATS_A_ROUND
             behind = await self._round(everybody)
+            if everybody:
+                self._report(sum(seat.behind for seat in self._seats.values()), len(self._seats))
 
     async def _round(self, everybody: bool) -> bool:
         """Read those whose turn it is; whether any of them is behind."""

@@ -56,6 +56,26 @@ async def test_windows_become_fewer_step_by_step_and_all_come_back(autojump_cloc
     ]
 
 
+async def test_sound_that_waits_unheard_on_many_lines_is_overload_though_the_ticks_are_in_time(
+    autojump_clock: MockClock,
+) -> None:
+    load = Load()
+    load.lines_behind(100, 300)
+    await ticks(load, FOR_S + 0.1, 0.0)
+    assert load.level == 1
+    load.lines_behind(10, 300)
+    await ticks(load, CALM_S + 0.1, 0.0)
+    assert load.level == 0
+
+
+async def test_a_few_lines_in_a_hurry_are_no_overload(autojump_clock: MockClock) -> None:
+    load = Load()
+    for behind, lines in ((8, 8), (20, 300)):
+        load.lines_behind(behind, lines)
+        await ticks(load, 5 * FOR_S, 0.0)
+        assert load.level == 0
+
+
 async def test_calls_are_left_out_a_quarter_at_a_time_the_oldest_first(autojump_clock: MockClock) -> None:
     load, notes = Load(), [Notes() for _ in range(8)]
     shares = [Share(load, "local", each).__enter__() for each in notes]

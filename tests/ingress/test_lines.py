@@ -10,6 +10,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from agent.actors.overload import Load
 from agent.calls.mailbox import Mailbox
 from agent.core.audio import MediaFrame
 from agent.core.emotion import Outcome
@@ -87,6 +88,7 @@ class House:
     call: Call = field(default_factory=Call)
     draining: bool = False
     port: int = 0
+    load: Load = field(default_factory=Load)
 
     def with_line(self, call_sid: str) -> Call | None:
         return self.call if call_sid == "CA1" else None

@@ -243,3 +243,23 @@ async def heard_after_leaving() -> bool:
     for each in (*firsts, late):
         each.close()
     return wrong
+
+
+async def test_it_is_said_how_many_lines_have_more_to_say_than_is_listened_to(autojump_clock: MockClock) -> None:
+    said: list[tuple[int, int]] = []
+    many, one, sweep = Hearer(), Hearer(), Sweep(behind=lambda *numbers: said.append(numbers))
+    many.busy = True
+    many.far.send(b"m" * 2 * SHARE)
+    one.far.send(b"o")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(sweep.run)
+        for hearer in (many, one):
+            nursery.start_soon(lambda hearer=hearer: sweep.listen(hearer.near.fileno(), hearer))
+        await trio.sleep(3 * ROUND_S)
+        assert said[-1] == (1, 2)
+        many.busy = False
+        await trio.sleep(3 * ROUND_S)
+        assert said[-1] == (0, 2)
+        nursery.cancel_scope.cancel()
+    many.close()
+    one.close()
