@@ -50,8 +50,10 @@ class BlockCutter:
         self._missing = 0
 
     def forget(self) -> None:
-        """Overwrite what is kept of the sound."""
+        """Overwrite what is kept of the sound; the next begins a block."""
         self._block[:] = 0
+        self._block = _NONE
+        self._filled = self._missing = 0
 
     def push(self, sound: PcmChunk | Gap) -> Iterator[Heard | Skipped]:
         """The blocks this sound completes."""
