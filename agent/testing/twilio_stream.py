@@ -57,6 +57,8 @@ class CallerStream:
         """Loop seconds by which the latest frame missed its schedule: how well this caller kept time."""
         self.started_at: float | None = None
         """Loop time of the first sample."""
+        self.sent_last_at: float | None = None
+        """Loop time of the latest message that was not lost."""
         self._socket = socket
         self._who = who
         self._plan = plan
@@ -160,6 +162,7 @@ class CallerStream:
         """Any message at all; False when the stream has ended."""
         if self._silent:
             return False
+        self.sent_last_at = trio.current_time()
         return await self._socket.send(TextMessage(message) if isinstance(message, str) else BytesMessage(message))
 
     async def reset(self) -> None:

@@ -186,6 +186,9 @@ class TroubledCaller:
                 await line.reset()
             case "silent":
                 line.fall_silent()
+                if self._trouble.found_out_later:  # its last frames may have been lost on the way
+                    assert line.sent_last_at is not None
+                    self._witness.left_at -= trio.current_time() - line.sent_last_at
                 await trio.sleep(0.5 if self._trouble.told else LINE_QUIET_S + 2 * FREED_IN_S)
                 if self._trouble.told:
                     self._witness.left_at = time.time()
