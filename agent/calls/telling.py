@@ -13,8 +13,10 @@ from ..core.curve import Anger
 from ..core.instants import instant
 from .call import Call
 
+FEW = 100
+"""Of so many calls all that changes is told, as it does. Where there are more, nobody could look at all of it."""
 DIFFERS, SPREADS = 0.04, 0.1
-"""By so much anger, or the ends of its band, must have moved to be told anew."""
+"""By so much anger, or the ends of its band, must have moved then to be told anew."""
 LARGE = 16 * 1024
 """Bytes from which compressing is a thread's work."""
 
@@ -24,14 +26,16 @@ Told = tuple[tuple[object, ...], float, Anger | None]
 """What was told of one call: what must be the same, and what may move a little."""
 
 
-def as_told(before: Told | None, call: Call, anger: Anger | None) -> Told:
-    """What there is to tell of this call now; the same object where that is nothing new."""
+def as_told(before: Told | None, call: Call, anger: Anger | None, *, of: int) -> Told:
+    """What there is to tell of this call, one `of` so many, now; the same object where that is nothing new."""
     emotion, found = call.mood.emotion, call.standing.attention
-    facts = (
+    facts: tuple[object, ...] = (
         *(emotion.label, call.mood.trend),
         *((found.level, found.why, found.confidence) if found else ()),
         *(call.assistant_speaking, call.handed_over, call.vapi_call_id, id(call.standing.last_action)),
     )
+    if of <= FEW:
+        facts = (*facts, emotion.score, anger, call.buffer_size)
     if before is not None and before[0] == facts and not _moved(before, emotion.score, anger):
         return before
     return facts, emotion.score, anger

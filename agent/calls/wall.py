@@ -163,7 +163,7 @@ class Wall:
             self._told, self._ended, self._all, self._news = {}, {}, None, None
             return
         for call, anger in live.items():
-            told[call.call_sid] = kept = as_told(self._told.get(call.call_sid), call, anger)
+            told[call.call_sid] = kept = as_told(self._told.get(call.call_sid), call, anger, of=len(live))
             if kept is not self._told.get(call.call_sid):
                 changed.append(call)
         ended = [entry for sid, entry in self._ended.items() if self._directory.find(sid) is None]

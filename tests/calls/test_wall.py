@@ -12,6 +12,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from agent.calls import telling
 from agent.calls import wall as module
 from agent.calls.call import Call
 from agent.calls.shown import look
@@ -86,6 +87,34 @@ async def test_who_comes_is_told_of_all_live_calls_at_once_and_then_once_a_secon
             gone = await told(viewer)
             assert [(e["callSid"], e["state"], e["outcome"]) for e in gone["calls"]] == [("CA2", "ended", "hangup")]
             assert gone["live"] == 1
+
+
+async def test_of_few_calls_whatever_the_list_of_calls_would_show_is_told(autojump_clock: MockClock) -> None:
+    async with screen() as shown:
+        call = shown.stage.ring("CA1")
+        with shown.wall.watch() as viewer:
+            await told(viewer)
+            await shown.say(call, "neutral", 0.9, times=1)
+            [entry] = (await told(viewer))["calls"]
+            assert (entry["bufferSize"], entry["mood"]["label"]) == (1, "neutral")
+            await shown.say(call, "neutral", 0.9, times=1)
+            assert [entry["bufferSize"] for entry in (await told(viewer))["calls"]] == [2]
+
+
+async def test_of_many_calls_what_nobody_could_see_is_not_told(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telling, "FEW", 0)
+    async with screen() as shown:
+        call = shown.stage.ring("CA1")
+        with shown.wall.watch() as viewer:
+            await shown.say(call, "angry", 0.9, times=9)
+            before = [(await told(viewer))["calls"] for _ in range(3)][-1]
+            await shown.say(call, "angry", 0.89, times=1)
+            after = (await told(viewer))["calls"]
+            assert (before, after) == ([], [])
+            await shown.say(call, "angry", 0.7, times=6)
+            assert ids(await told(viewer)) == ["CA1"]
 
 
 async def test_all_viewers_are_given_the_very_same_bytes(autojump_clock: MockClock) -> None:
