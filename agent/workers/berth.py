@@ -12,6 +12,8 @@ from ..settings import Settings
 
 MOST = 64
 """Workers: each asks all others."""
+BEAT_S = 2.0
+"""How often a worker says that it is alive."""
 
 
 class Berth(msgspec.Struct, frozen=True):

@@ -1,10 +1,10 @@
 """The supervisor of `callmood serve --workers N`: opens the port, starts the workers on it, and starts again what dies.
 
 It loads no engine and touches no call. A worker's standard input is its tie to us: its place is written there, and
-where it ends the worker drains, so that none is left over if we are killed. What it writes to its standard output is
-one line when it listens. A worker that refuses to start at first ends the service; one that dies later is started
-again, more slowly each time it dies young, and takes up the calls of its place from then on: its open calls are over,
-and are recorded as crashed when it starts.
+where it ends the worker drains, so that none is left over if we are killed. On its standard output it says when it
+listens, and from then on that it is alive: one that says nothing any more hangs, and is killed. A worker that refuses
+to start at first ends the service; one that dies later is started again, more slowly each time it dies young, and takes
+up the calls of its place from then on: its open calls are over, and are recorded as crashed when it starts.
 """
 
 import secrets
@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import AsyncExitStack, ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +29,8 @@ log = structlog.get_logger()
 
 READY_S = 60.0
 """How long a worker may take until it listens, on a machine that is busy."""
+HUNG_S = 15.0
+"""A worker whose loop has stood still for so long has lost its calls: their lines count as quiet by then."""
 YOUNG_S = 60.0
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.2, 30.0
 """How long a worker that has died is waited with, doubled for each that died younger than `YOUNG_S`."""
@@ -75,7 +77,10 @@ class Supervisor:
         port = listeners[0].socket.getsockname()[1]
         host = f"[{self.asked.host}]" if ":" in self.asked.host else self.asked.host
         self._address = f"http://{host}:{port}"
-        async with trio.open_nursery() as nursery:
+        async with AsyncExitStack() as stack:
+            for listener in listeners:
+                await stack.enter_async_context(listener)
+            nursery = await stack.enter_async_context(trio.open_nursery())
             await nursery.start(self._forward_signals)
             async with trio.open_nursery() as workers:
                 # The first by itself: it brings the ledger up to date, and says what is wrong with the settings.
@@ -126,6 +131,7 @@ class Supervisor:
             if served:
                 log.info("worker.started", worker=slot, pid=process.pid, restarts=restarts)
                 listens()
+                await self._watched(process, slot)
             else:
                 process.kill()
             return served, await process.wait()
@@ -147,6 +153,18 @@ class Supervisor:
                 await process.wait()  # it has said on standard error why
             return bool(said)
         return False
+
+    async def _watched(self, process: trio.Process, slot: int) -> None:
+        """Listen to a worker until it ends, or hangs: then it is made to end."""
+        assert process.stdout is not None
+        said = b"."
+        while said:
+            with trio.move_on_after(HUNG_S) as patience:
+                said = bytes(await process.stdout.receive_some(64))
+            if patience.cancelled_caught:
+                log.error("worker.hung", worker=slot, pid=process.pid, silent_s=HUNG_S)
+                process.kill()
+                return
 
     def _berth(self, slot: int, restarts: int) -> Berth:
         first = "all" if slot == 0 and self.lock is not None else ""

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,11 +11,11 @@ import trio
 
 from ..config_sources import load
 from ..process import serve_here
-from .berth import decoded
+from .berth import BEAT_S, decoded
 from .crew import Crew
 
-TIE = 0
-"""The descriptor that our supervisor holds the other end of."""
+TIE, SAY = 0, 1
+"""The descriptors that our supervisor holds the other ends of: it hears on the second one that we are alive."""
 
 
 def work() -> None:
@@ -28,7 +29,7 @@ def work() -> None:
         sys.stdout.write("ready\n")
         sys.stdout.flush()
 
-    serve_here(crew.settings(settings), berth.host, insecure=berth.insecure, ready=ready, crew=crew, tied=orphaned)
+    serve_here(crew.settings(settings), berth.host, insecure=berth.insecure, ready=ready, crew=crew, tied=alive)
 
 
 def told() -> bytes:
@@ -39,10 +40,14 @@ def told() -> bytes:
     return bytes(line)
 
 
-async def orphaned() -> None:
-    """Returns when the supervisor is gone."""
+async def alive() -> None:
+    """Say so again and again, for as long as the loop goes round; returns when the supervisor is gone."""
     os.set_blocking(TIE, False)
+    os.set_blocking(SAY, False)
     while True:
-        await trio.lowlevel.wait_readable(TIE)
-        if not os.read(TIE, 4096):
-            return
+        with trio.move_on_after(BEAT_S):
+            await trio.lowlevel.wait_readable(TIE)
+            if not os.read(TIE, 4096):
+                return
+        with suppress(BlockingIOError, BrokenPipeError):
+            os.write(SAY, b".")

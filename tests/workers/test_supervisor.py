@@ -1,0 +1,42 @@
+"""A worker that hangs: its process is there, and its loop stands still."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import trio
+from structlog.testing import capture_logs
+
+from agent.settings import Settings
+from agent.workers import supervisor as module
+from agent.workers.supervisor import Asked, Supervisor
+
+
+async def test_a_worker_that_hangs_is_killed_and_another_takes_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "HUNG_S", 6.0)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CALLMOOD_DATA", str(tmp_path / "data"))
+    service = Supervisor(Settings(port=0), Asked(1, "127.0.0.1", None, insecure=True), str(tmp_path), None)
+    serving = trio.Event()
+    with trio.fail_after(90), capture_logs() as logs:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(service.serve, lambda *_: serving.set())
+            await serving.wait()
+            first = service._alive[0]
+            os.kill(first.pid, signal.SIGSTOP)
+            await first.wait()
+            assert first.returncode == -signal.SIGKILL
+            while not [1 for line in logs if line["event"] == "worker.started" and line["restarts"]]:  # noqa: ASYNC110
+                await trio.sleep(0.1)
+            second = service._alive[0]
+            assert second.pid != first.pid
+            # It is alive for longer than a silent one would be.
+            await trio.sleep(1.5 * module.HUNG_S)
+            assert second.returncode is None
+            nursery.cancel_scope.cancel()
+    assert [(line["worker"], line["pid"]) for line in logs if line["event"] == "worker.hung"] == [(0, first.pid)]
