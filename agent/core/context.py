@@ -27,6 +27,8 @@ class ContextUpdate:
     """Loop time of the decision that it comes of, where that is known."""
     why: str = field(default="", compare=False)
     """Why it was decided, in plain words, for whoever looks on."""
+    cut_why: str = field(default="", compare=False)
+    """Why the assistant is cut off, where that was decided earlier."""
 
     @property
     def barge_in(self) -> bool:
@@ -41,11 +43,14 @@ class ContextUpdate:
         """This update in the place of one that was never sent. A pending interruption is not forgotten, nor are an
         operator's words; and where this one says nothing of the mood, what the older one said still holds."""
         words = (*older.words, *self.words)[-WORDS_KEPT:]
-        newer = replace(self, note=self.note or older.note, words=words, why=self.why or older.why)
-        return newer if self.say is not None else replace(newer, say=older.say, reason=older.reason)
+        why = older.why if older.note and not self.note else self.why
+        newer = replace(self, note=self.note or older.note, words=words, why=why)
+        if self.say is not None or older.say is None:
+            return newer
+        return replace(newer, say=older.say, reason=older.reason, cut_why=older.cut_why or older.why)
 
     def without_interruption(self) -> "ContextUpdate":
-        return replace(self, say=None, reason="emotion_escalation")
+        return replace(self, say=None, reason="emotion_escalation", cut_why="")
 
 
 @dataclass(frozen=True, slots=True)

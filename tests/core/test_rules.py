@@ -428,6 +428,15 @@ def test_an_update_that_takes_anothers_place_keeps_its_pending_interruption() ->
     assert ContextUpdate(mood(), "new", say="Newer.").replacing(cut).say == "Newer."
 
 
+def test_each_part_of_an_update_that_took_anothers_place_keeps_its_own_reason() -> None:
+    angry = ContextUpdate(mood(), "angry", say="Sorry.", why="Angry for 2 s")
+    calmer = ContextUpdate(mood(), "calm", why="Calm for 5 s").replacing(angry)
+    assert (calmer.why, calmer.cut_why) == ("Calm for 5 s", "Angry for 2 s")
+    assert calmer.without_interruption().cut_why == ""
+    asked = ContextUpdate(mood(), "", words=("Offer a refund.",), why="asked by an operator").replacing(calmer)
+    assert (asked.note, asked.why, asked.cut_why) == ("calm", "Calm for 5 s", "Angry for 2 s")
+
+
 def test_an_update_that_takes_anothers_place_keeps_the_operators_words_and_few_enough() -> None:
     update = ContextUpdate(mood(), "state")
     for number in range(20):
