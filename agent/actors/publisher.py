@@ -172,7 +172,7 @@ class Publisher:
                 heardMs=heard_ms,
                 **unheard,
                 **since_decision(update),
-                **_why(OPERATOR if update.reason == "operator" else update.why),
+                **_why(OPERATOR if update.reason == "operator" else update.cut_why or update.why),
             )
         if patience.cancelled_caught:
             self._failed("interruption: it did not answer in time", will_retry=False)
