@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from ..settings import Settings
 
 SHOWN = 10
-"""Sentences about calls that were left out, at the most; --json has all of them."""
+"""Sentences about calls that were left out, at the most; --json has more of them."""
 LEFT_OUT_AT_MOST = 1000
+"""The same for --json: the others are counted."""
 
 
 @dataclass
@@ -28,8 +29,10 @@ class Weighed:
 
     tallies: "Mapping[Change, Tally]"
     calls: int = 0
+    skipped: int = 0
+    """Calls of these that were left out."""
     left_out: list[str] = field(default_factory=list)
-    """A sentence each."""
+    """A sentence for each of the first of them."""
     strayed: int = 0
     """Marks that mean nothing that rules decided."""
 
@@ -67,7 +70,10 @@ def weigh(ledger: "Reader", since: str | None) -> Weighed:
     for row in ledger.calls(since):
         weighed.calls += 1
         why = _weigh_call(ledger, row, weighed)
-        if why is not None and len(weighed.left_out) < LEFT_OUT_AT_MOST:
+        if why is None:
+            continue
+        weighed.skipped += 1
+        if len(weighed.left_out) < LEFT_OUT_AT_MOST:
             weighed.left_out.append(why)
     return weighed
 
@@ -75,7 +81,7 @@ def weigh(ledger: "Reader", since: str | None) -> Weighed:
 def _weigh_call(ledger: "Reader", row: "CallRow", weighed: Weighed) -> str | None:
     """Why it was left out; None: it was not."""
     from ..evaluation.weighing import acts_only, ends_in_anger
-    from ..marks import marks
+    from ..reporting.marks import marks
     from ..whatif import events_of, try_call, try_change
 
     tried = try_call(ledger, row)

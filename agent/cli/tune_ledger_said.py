@@ -17,7 +17,7 @@ Said = tuple[str, str, str]
 def lines_of(weighed: "Weighed", suggestion: Suggestion, shown: int) -> Iterator[str]:
     """The table before and after, how sure it is, and what was left out."""
     now = weighed.tallies[NONE]
-    used = weighed.calls - len(weighed.left_out)
+    used = weighed.calls - weighed.skipped
     yield (
         f"{many(used, 'call')} decided again with {len(weighed.tallies)} settings: "
         f"{many(now.wrong, 'decision')} marked wrong, {now.other} not"
@@ -40,8 +40,9 @@ def lines_of(weighed: "Weighed", suggestion: Suggestion, shown: int) -> Iterator
         yield "Leave the settings as they are."
     for each in weighed.left_out[:shown]:
         yield visible(f"left out: {each}")
-    if len(weighed.left_out) > shown:
-        yield f"left out: and {len(weighed.left_out) - shown} more (--json has them)"
+    if weighed.skipped > shown:
+        where = "" if weighed.skipped > len(weighed.left_out) else " (--json has them)"
+        yield f"left out: and {weighed.skipped - shown} more{where}"
 
 
 def _named(change: Change) -> str:

@@ -103,7 +103,8 @@ def _sound(voice: Voice | None) -> str:
     said = [f"louder than before by {round(voice.louder_db)} dB"] if voice.louder_db >= 1 else []
     if voice.overlap_ms:
         said.append(f"both spoke at once for {voice.overlap_ms / 1000:.1f} s")
-    return ", ".join([*said, f"{voice.rate:.0f} syllables a second"]).capitalize().replace(" db", " dB")
+    text = ", ".join([*said, f"{voice.rate:.0f} syllables a second"])
+    return text[:1].upper() + text[1:]
 
 
 def _line(facts: Facts, bar: Bar) -> Iterator[str]:

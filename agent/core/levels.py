@@ -30,6 +30,11 @@ LOUDER_DB, AT_ONCE_MS = 6.0, 1000
 last window, stands out."""
 
 
+def anger_at(rules: Sequence[Rule], act_at: float) -> float:
+    """The lowest score of anger on which one of these rules acts; `act_at` where none does."""
+    return min((rule.at_least for rule in rules if rule.emotions & ANGER), default=act_at)
+
+
 @dataclass(frozen=True, slots=True)
 class Bar:
     """What callers are measured by: the settings and the rules in force."""
@@ -47,8 +52,7 @@ class Bar:
     """From here on a caller is not simply calm."""
 
     def __post_init__(self) -> None:
-        at = min((rule.at_least for rule in self.rules if rule.emotions & ANGER), default=self.act_at)
-        object.__setattr__(self, "anger_at", at)
+        object.__setattr__(self, "anger_at", anger_at(self.rules, self.act_at))
         poor = max((rule.unless_quality_below for rule in self.rules), default=0.0)
         object.__setattr__(self, "poor", poor or POOR_LINE)
         object.__setattr__(self, "some", self.gate / 3)

@@ -133,12 +133,17 @@ def needed_to_show(rate: float, seen: float = 0.0, confidence: float = 0.95, mos
     """
     if seen >= rate:
         return most
+
+    def shows(trials: int) -> bool:
+        """The upper bound of the share is no higher than `rate`, which is asked without looking for that bound."""
+        return _binomial_cdf(math.ceil(seen * trials - 1e-9), trials, rate) <= 1 - confidence
+
     low, high = 1, 1
-    while high < most and binomial_upper(math.floor(seen * high), high, confidence) > rate:
+    while high < most and not shows(high):
         low, high = high, 2 * high
     while low < high:
         middle = (low + high) // 2
-        if binomial_upper(math.floor(seen * middle), middle, confidence) <= rate:
+        if shows(middle):
             high = middle
         else:
             low = middle + 1

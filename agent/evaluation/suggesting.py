@@ -1,6 +1,5 @@
 """Which change to suggest after weighing them, how sure that is, and what it would take to be sure."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -80,9 +79,5 @@ def _needed_at_least() -> str:
 
 def marks_needed(share: float) -> int | None:
     """How many calls with marks it takes to be sure of a change that mends this share of them; None: no number does."""
-    if share <= GONE:
-        return None
-    for calls in range(1, MOST_CALLS):
-        if binomial_lower(math.floor(share * calls + 1e-9), calls, CONFIDENCE) > GONE:
-            return calls
-    return None
+    needed = needed_to_show(1 - GONE, 1 - share, CONFIDENCE, MOST_CALLS)
+    return needed if needed < MOST_CALLS else None

@@ -44,7 +44,11 @@ class Change:
 
     def book(self, book: RuleBook) -> RuleBook:
         rules = (
-            replace(rule, at_least=raised(rule.at_least, self.at_least), for_s=rule.for_s + self.for_s)
+            replace(
+                rule,
+                at_least=raised(rule.at_least, self.at_least),
+                for_s=round(rule.for_s + self.for_s, 4) if self.for_s else rule.for_s,
+            )
             for rule in book.rules
         )
         return replace(book, rules=tuple(rules))
@@ -144,7 +148,7 @@ class Fate:
 def compared(decisions: Sequence[Deed], result: Replay) -> tuple[list[Fate], int]:
     """The fate of each of these, and how many others came instead. A decision is kept while the strongest thing it did
     is still done about then; what is left of it otherwise is none that was added, and what it does beyond that is."""
-    unused = [deed for deed in result.replayed if deed.kinds]
+    unused = acts_only(result.replayed)
     same = [_taken(unused, deed, deed.kinds[:1]) for deed in decisions]
     stronger = 0
     for deed, found in zip(decisions, same, strict=True):

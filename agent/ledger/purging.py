@@ -17,7 +17,6 @@ from .keys import caller_hash, read_key
 
 BUSY_S = 10.0
 """How long SQLite waits for who writes or reads, at each step."""
-CALLS_AT_ONCE = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +64,8 @@ class Purge:
         time, and the rest goes when the log of writes is put in its place."""
         if self._alone:
             journal.settle(self._db, journal.newest(self._db))
-        for start in range(0, len(found.calls), CALLS_AT_ONCE):
-            retention.forget(self._db, found.calls[start : start + CALLS_AT_ONCE])
+        for start in range(0, len(found.calls), retention.CALLS_AT_ONCE):
+            retention.forget(self._db, found.calls[start : start + retention.CALLS_AT_ONCE])
         retention.rewrite(self._db)
         return wiped(self._db)
 

@@ -274,7 +274,8 @@ async def open_sqlite(
         with usable(folder):
             make_folder(folder)
             alone = bool(shared.recovers) if shared else held.enter_context(claimed(folder))
-            store = await trio.to_thread.run_sync(opened, folder, shared)
+            settle = alone if shared is None else shared.recovers == "all"
+            store = await trio.to_thread.run_sync(partial(opened, folder, shared, settle=settle))
             if not alone and not shared:
                 log.warning("ledger.shared", folder=str(folder))
         async with trio.open_nursery() as nursery:
@@ -287,9 +288,9 @@ async def open_sqlite(
             nursery.cancel_scope.cancel()
 
 
-def opened(folder: Path, shared: Shared | None = None) -> Store:
-    """What a killed process left unsorted is put into its place first, unless others write beside us."""
+def opened(folder: Path, shared: Shared | None, *, settle: bool) -> Store:
+    """`settle`: what a killed process left unsorted is put into its place first. Not where others write beside us."""
     store = Store(folder, shared.writer if shared else "")
-    if shared is None or shared.recovers == "all":
+    if settle:
         store.settle()
     return store

@@ -7,6 +7,7 @@ one was kept. Without it the readings themselves still say for how long such ang
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from ..core.because import MODEL_ASKED, OPERATOR
 from .evidence import TOGETHER_MS, Evidence, decided, take_why
 from .facts import Bar, Deed, Kind, Sample, Why
 from .recovery import recovery
@@ -56,7 +57,7 @@ _WOULD: Mapping[Kind, str] = {
 
 def kind_of(event: Event) -> Kind | None:
     """Which kind of deed an event tells of; None: of none."""
-    match str(event["event"]):
+    match str(event.get("event")):
         case "context.updated":
             return "note"
         case "context.failed":
@@ -68,6 +69,11 @@ def kind_of(event: Event) -> Kind | None:
     return None
 
 
+def by_operator(event: Event) -> bool:
+    """Whether somebody at the screen wanted it, and no rule."""
+    return "operator" in (event.get("rule"), event.get("reason"))
+
+
 def _deed(kind: Kind, events: Sequence[Event], at: int, whys: list[Why], evidence: Evidence) -> Deed:
     """What one event says was done, with the reason."""
     event, t_ms = events[at], int(events[at]["t"])
@@ -75,9 +81,9 @@ def _deed(kind: Kind, events: Sequence[Event], at: int, whys: list[Why], evidenc
     by_gateway = event.get("via") == "llm"
     why = None if by_gateway else take_why(whys, kind, t_ms, keep=bool(event.get("willRetry")))
     if by_gateway:
-        reason, figures = "The model was about to answer.", evidence.observed(event, kind, ())[1]
-    elif "operator" in (event.get("rule"), event.get("reason")):
-        reason, figures = "Somebody at the screen wanted it.", None
+        reason, figures = MODEL_ASKED, evidence.observed(event, kind, ())[1]
+    elif by_operator(event):
+        reason, figures = OPERATOR, None
     elif why is not None:
         reason, figures = decided(why, kind)
     else:

@@ -264,6 +264,18 @@ async def test_what_was_done_last_is_told_with_its_reason(autojump_clock: MockCl
             assert "5550100199" not in json.dumps(entry)
 
 
+async def test_of_several_things_done_between_two_looks_the_last_is_told(autojump_clock: MockClock) -> None:
+    async with screen() as shown:
+        call = shown.stage.ring()
+        with shown.wall.watch() as viewer:
+            await told(viewer)
+            for t in range(0, 40, 2):
+                for done in (t, t + 1):
+                    call.standing.note({"event": "context.updated", "t": done}, trio.current_time())
+                last = [entry["lastAction"] for entry in (await told(viewer))["calls"]]
+                assert last == [{"event": "context.updated", "t": t + 1}]
+
+
 async def test_a_fault_of_ours_costs_one_look_and_no_more(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ from trio.testing import MockClock
 from agent.audiofile import bundled_voice
 from agent.calls.directory import open_directory
 from agent.calls.policy import policy
+from agent.cli import tune_ledger
 from agent.core.emotion import Emotion, Outcome
 from agent.core.rulebook import parse
 from agent.ledger.memory import MemoryLedger
@@ -198,7 +199,7 @@ def test_a_mark_means_the_decision_of_its_moment(run_here: Run, tmp_path: Path) 
 def test_what_an_operator_did_is_no_decision_of_the_rules(run_here: Run, tmp_path: Path) -> None:
     from agent.core.following import Deed
     from agent.core.steps import Felt, Made
-    from agent.marks import marks
+    from agent.reporting.marks import marks
 
     made = Made(Felt("angry", 0.9, "steady", 5, 1.0, None), (), None, "Sorry.", None, False, ())
     events = [
@@ -208,6 +209,12 @@ def test_what_an_operator_did_is_no_decision_of_the_rules(run_here: Run, tmp_pat
     ]
     assert marks(events, [Deed(990, made)]).strayed == 1
     assert marks([events[0], events[2]], [Deed(990, made)]).wrong == {0}
+
+
+def test_a_mark_after_something_that_is_no_event_means_nothing() -> None:
+    from agent.reporting.marks import marks
+
+    assert marks([{}, {"event": "decision.wrong", "t": 5}], []).strayed == 1
 
 
 def test_where_the_caller_went_to_a_human_a_later_transfer_is_not_known(run_here: Run, tmp_path: Path) -> None:
@@ -233,6 +240,17 @@ def test_records_that_are_not_whole_are_left_out_and_said_to_be(run_here: Run, t
     assert done.code == 0
     assert done.out.startswith("0 calls decided again")
     assert "left out: call CA000001 stops before the call's end" in done.out
+
+
+@pytest.mark.parametrize(("told", "more"), [(1000, "and 2 more (--json has them)"), (11, "and 2 more")])
+def test_all_that_were_left_out_are_counted_however_few_of_them_are_told(
+    run_here: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: int, more: str
+) -> None:
+    monkeypatch.setattr(tune_ledger, "LEFT_OUT_AT_MOST", told)
+    keep(tmp_path, (12, lived(HARD)), without_end=True)
+    lines = run_here("tune", "--ledger").out.splitlines()
+    assert lines[0].startswith("0 calls decided again")
+    assert lines[-1] == f"left out: {more}"
 
 
 def test_since_leaves_out_the_calls_before_it(run_here: Run, tmp_path: Path) -> None:

@@ -28,6 +28,12 @@ def test_the_packaged_rules_are_changed_where_they_name_a_value_and_their_commen
     assert len(after) == len(before) + 1, "the first rule names its time now"
 
 
+def test_a_time_that_was_added_to_is_written_as_it_is_read() -> None:
+    text = '[[rule]]\nname = "a"\nemotions = ["angry"]\nfor_s = 0.07\ndo = ["interrupt"]\n'
+    book = Change(for_s=0.5).book(parsed(text))
+    assert with_values(text, book, ACT_AT) == text.replace("0.07", "0.57"), "0.07 + 0.5 is a little more in binary"
+
+
 def test_a_rule_that_names_no_score_goes_on_following_the_setting() -> None:
     text = '[[rule]]\nname = "a"\nemotions = ["angry"]\ndo = ["interrupt"]\n'
     book = Change(at_least=0.05).book(parsed(text))

@@ -12,7 +12,10 @@ from browsing import grave, page_of, running
 from playwright.sync_api import Browser, Page, expect
 
 from agent.core.emotion import LABELS
-from agent.testing.made_calls import MadeCall, made_calls, sid
+from agent.settings import Settings
+from agent.testing import made_wall
+from agent.testing.made_calls import Json, MadeCall, made_calls, sid
+from agent.testing.made_timeline import at
 from agent.testing.made_wall import MadeWall
 
 EMOTION_WORDS = re.compile("|".join([*LABELS, "anger", "escalation"]), re.IGNORECASE)
@@ -66,6 +69,31 @@ def test_the_curve_is_drawn_and_says_what_is_under_the_pointer(page: Page) -> No
     )
 
 
+@pytest.mark.parametrize(("engine", "highest"), [("local", "0.10"), ("hume", "0.90")])
+def test_a_reading_counts_for_as_long_as_the_settings_say(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch, engine: str, highest: str
+) -> None:
+    def heard(call: MadeCall, now: datetime) -> list[Json]:
+        """Calm but for one reading, five seconds before the last."""
+        readings = [event for event in at(call, now) if event["event"] == "audio.chunk" and event["t"] <= 12_000]
+        angers = [0.9 if event["t"] == 7200 else 0.1 for event in readings]
+        return [
+            {**event, "emotion": {"label": "neutral", "score": 1 - p}, "scores": {"neutral": 1 - p, "angry": p}}
+            for event, p in zip(readings, angers, strict=True)
+        ]
+
+    monkeypatch.setattr(made_wall, "at", heard)
+    call = MadeCall(1, datetime.now(UTC) - timedelta(seconds=15), "angry")
+    made = MadeWall({call.call_sid: call})
+    made.settings = Settings(engine=engine)
+    with running(made), page_of(browser) as page:
+        open_call(page, made, call.call_sid)
+        box = page.locator("#plot canvas").bounding_box()
+        assert box is not None
+        page.mouse.move(box["x"] + box["width"] - 30, box["y"] + box["height"] / 2)
+        expect(page.locator(".reading")).to_have_text(re.compile(rf"^0:12: .*, readings from 0\.10 to {highest},"))
+
+
 def test_each_button_says_what_it_does_and_stop_asks_first(page: Page, wall: MadeWall) -> None:
     expect(page.locator(".spelled small")).to_have_count(5)
     expect(page.locator(".spelled").first).to_contain_text("Cuts the assistant off if it is speaking")
@@ -103,6 +131,8 @@ def test_nothing_serious_is_found_by_the_referee_of_accessibility(browser: Brows
     with running(made), page_of(browser, phone=phone, dark=dark) as page:
         page.goto(made.link)
         expect(page.locator("#live > li")).to_have_count(8)
+        paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (sum(map(int, re.findall(r"\d+", paper))) < 3 * 128) is dark
         assert grave(page) == []
         page.get_by_role("button", name="Take over").first.click()
         expect(page.locator("#live .asked:visible")).to_have_count(1)

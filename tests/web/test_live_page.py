@@ -8,7 +8,10 @@ from importlib.resources import files
 import pytest
 from quart_trio import QuartTrio
 
-from agent.core.emotion import LABELS
+from agent.core.emotion import ANGER, LABELS
+from agent.rulefile import shipped
+from agent.settings import Settings
+from agent.testing.made_wall import TOKEN, MadeWall
 from agent.web import live
 from agent.web.live import document, routes, served
 
@@ -144,6 +147,23 @@ def test_nothing_comes_from_elsewhere(name: str) -> None:
 def test_where_nobodys_feelings_are_judged_no_file_that_is_loaded_names_one(page: str) -> None:
     for name in {page, *named_by(page)} - {"uplot.js", "uplot.css"}:
         assert EMOTION_WORDS.search(text_of(name)) is None, name
+
+
+def test_the_dark_and_motion_are_as_the_reader_wishes() -> None:
+    for wish in ("prefers-color-scheme: dark", "prefers-reduced-motion"):
+        assert wish in text_of("live.css")
+
+
+@pytest.mark.parametrize(("engine", "window"), [("local", "3.0"), ("hume", "10.0")])
+async def test_the_page_is_told_which_readings_count_together_and_from_where_on_a_rule_acts(
+    engine: str, window: str
+) -> None:
+    wall = MadeWall({})
+    wall.settings = Settings(engine=engine, act_at=0.8)
+    reply = await wall.app().test_client().get("/live", headers={"Authorization": f"Bearer {TOKEN}"})
+    [body] = [attrs for tag, attrs in Tags(await reply.get_data(as_text=True)).found if tag == "body"]
+    lowest = min(rule.at_least for rule in shipped(0.8).rules if rule.emotions & ANGER)
+    assert (body["data-window-s"], body["data-act-at"]) == (window, str(lowest))
 
 
 def test_a_screen_reader_is_told_of_alarms_and_of_the_connection_politely() -> None:

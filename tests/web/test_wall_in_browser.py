@@ -88,6 +88,20 @@ def test_calm_interrupts_and_tells_and_is_done_when_the_call_shows_it(page: Page
     expect(note).to_have_text(re.compile(r"^Calm: done \d\d:\d\d:\d\d$"))
 
 
+def test_what_is_seen_late_is_done_all_the_same(page: Page, wall: MadeWall) -> None:
+    page.clock.install()
+    page.reload()
+    note = row(page, wall, "angry").locator(".note")
+    row(page, wall, "angry").get_by_role("button", name="Take over").click()
+    page.keyboard.press("Enter")
+    page.mouse.move(0, 0)
+    expect(note).to_contain_text("Take over: accepted")
+    page.clock.fast_forward(13_000)
+    expect(note).to_have_text(re.compile(r"^Take over: accepted \d\d:\d\d:\d\d, nothing seen of it yet$"))
+    call_of(wall, "angry").more = {"lastAction": {"event": "escalation.done", "t": 99_000}}
+    expect(note).to_have_text(re.compile(r"^Take over: done \d\d:\d\d:\d\d$"))
+
+
 def test_a_refusal_is_shown_with_its_reason(page: Page, wall: MadeWall) -> None:
     wall.answer = lambda sid, order: (
         409,
@@ -226,6 +240,36 @@ def test_a_session_that_is_over_says_to_open_the_link_again(page: Page, wall: Ma
     wall.cut()
     expect(page.locator("#over")).to_contain_text("Open the link with its token again")
     expect(page.locator("#link")).to_have_text("Session over")
+
+
+def test_a_session_that_is_over_is_tried_again_without_a_word_until_something_else_is_so(
+    page: Page, wall: MadeWall
+) -> None:
+    page.clock.install()
+    page.reload()
+    expect(page.locator("#link")).to_have_text("Live")
+    page.evaluate("""() => {
+        [window.waits, window.spoken] = [0, []];
+        const wait = window.setTimeout;
+        window.setTimeout = (what, ms) => {
+            if (ms === 15_000) window.waits++;
+            return wait(what, ms);
+        };
+        const note = () => window.spoken.push(document.getElementById("link").textContent);
+        new MutationObserver(note).observe(document.getElementById("link"), { childList: true });
+    }""")
+    open_to, wall.access = wall.access, Access("another token")
+    wall.cut()
+    for tries in (1, 2, 3):
+        until(page, "tries => window.waits === tries", tries)
+        expect(page.locator("#link")).to_have_text("Session over")
+        if tries == 3:
+            page.route("**/calls?limit=1", lambda route: route.abort())
+        page.clock.fast_forward(15_000)
+    expect(page.locator("#link")).to_have_text("Connection lost")
+    wall.access = open_to
+    expect(page.locator("#link")).to_have_text("Live")
+    assert page.evaluate("window.spoken") == ["Connection lost", "Session over", "Connection lost", "Live"]
 
 
 def test_what_a_caller_or_a_vendor_sends_is_text_and_never_markup(page: Page, wall: MadeWall) -> None:

@@ -14,7 +14,8 @@ from werkzeug.wrappers import Response as Redirect
 
 from ...calls.call import CALL_SID
 from ...calls.policy import NoTransfers
-from ...core.emotion import ANGER
+from ...calls.setup import setup
+from ...core.levels import anger_at
 from ..access import COOKIE
 from ..house import house
 
@@ -85,8 +86,11 @@ def facts() -> dict[str, str]:
     able = bool(settings.transfer_to) and not isinstance(policy.transfers, NoTransfers)
     if settings.profile != "acoustic":
         return {"profile": settings.profile, "transfer": "yes" if able else "no"}
-    acts = [rule.at_least for rule in policy.book().rules if rule.emotions & ANGER]
-    return {"transfer": "yes" if able else "no", "act-at": str(min(acts, default=settings.act_at))}
+    return {
+        "transfer": "yes" if able else "no",
+        "act-at": str(anger_at(policy.book().rules, settings.act_at)),
+        "window-s": str(setup(settings).window_s),
+    }
 
 
 @cache

@@ -86,13 +86,13 @@ export class Desk {
   /** A newer entry of a call: does it show what was asked? */
   see(call) {
     const asked = this.results.get(call.callSid);
-    if (asked?.state !== "asked") return;
+    if (!["asked", "unseen"].includes(asked?.state)) return; // a human may take long to answer
     const { seen, missed, seenIn } = ACTS[asked.act];
     const news = same(call.lastAction) === asked.before ? "" : String(call.lastAction?.event);
     let state = Date.now() - asked.at > SEEN_MS ? "unseen" : "asked";
     if (seenIn?.(call) || (news && seen?.(news))) state = "done";
     else if (news && missed?.(news)) state = "failed";
-    if (state === "asked") return;
+    if (state === asked.state) return;
     Object.assign(asked, { state, at: state === "unseen" ? asked.at : Date.now(), reason: call.lastAction?.reason ?? "" });
     this.onResult(call.callSid);
   }

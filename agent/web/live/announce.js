@@ -22,7 +22,7 @@ export class Announcer {
     const known = new Set(calls.map((call) => call.callSid));
     for (const [sid, at] of this.alarmed) if (!known.has(sid) && now() - at > AGAIN_MS) this.alarmed.delete(sid);
     if (Date.now() - this.saidAt < EVERY_MS) return; // they are still news at the next message
-    const news = calls.filter((call) => now() - (this.alarmed.get(call.callSid) ?? 0) > AGAIN_MS && !this.alarmed.has(call.callSid));
+    const news = calls.filter((call) => !this.alarmed.has(call.callSid));
     if (!news.length) return;
     for (const call of news) this.alarmed.set(call.callSid, now());
     const named = news.slice(0, AT_ONCE).map((call) => `caller ${call.caller || "unknown"}: ${call.attention?.why ?? ""}`);

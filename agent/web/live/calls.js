@@ -13,7 +13,7 @@ export class Calls {
 
   live = new Map(); // callSid to { call, points }
 
-  /** Fold one message in; the callSids it tells something new of. */
+  /** Fold one message in. */
   take({ calls, full }) {
     const told = new Set();
     for (const call of calls) {
@@ -22,7 +22,6 @@ export class Calls {
       else this.end(call);
     }
     if (full) for (const sid of this.live.keys()) if (!told.has(sid)) this.end({ ...this.live.get(sid).call, state: "ended" });
-    return told;
   }
 
   tell(call) {

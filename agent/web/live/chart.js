@@ -2,7 +2,7 @@
 
 /* global uPlot */
 
-import { el, put } from "./dom.js";
+import { colours, el, put } from "./dom.js";
 import { clock } from "./words.js";
 
 const KEPT = 6_000; // points; beyond, the older half keeps every other one
@@ -10,11 +10,6 @@ const KEPT_MARKS = 400;
 const HOLE_MS = 4_000; // so long without a reading, and the curve breaks
 const HIGH = 260;
 const STEPS_S = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600]; // between labels of time
-
-export function colours() {
-  const style = getComputedStyle(document.documentElement);
-  return Object.fromEntries(["line", "band", "alarm", "soft", "rule", "accent", "warn", "ink"].map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
-}
 
 /**
  * `series(ink)`: uPlot's series and bands beside time; `range`: of the y axis; `level`: a value at which something is
@@ -55,7 +50,7 @@ export function chart({ series, range, level, said, name }) {
   }
 
   function make() {
-    const ink = colours();
+    const ink = colours("line", "band", "alarm", "soft", "rule", "accent", "warn");
     const axis = { stroke: ink.soft, grid: { stroke: ink.rule, width: 1 }, ticks: { stroke: ink.rule, width: 1 }, font: "12px system-ui, sans-serif" };
     const { lines, bands } = series(ink);
     return new uPlot({

@@ -3,7 +3,6 @@
 import { chart } from "./chart.js";
 
 const ANGER = new Set(["angry", "frustrated"]);
-const WINDOW_MS = 3_000; // readings that count together
 const two = (value) => (value == null ? "–" : value.toFixed(2));
 
 /** What one reading says by itself; those from outside come without scores. */
@@ -14,6 +13,7 @@ function alone({ emotion, scores = {} }) {
 
 export function curve() {
   const actAt = Number(document.body.dataset.actAt) || 0.85;
+  const windowMs = 1_000 * (Number(document.body.dataset.windowS) || 3); // readings of so long count together
   let recent = []; // [t, value] of the readings of the window
   const drawn = chart({
     name: "Anger over the call, 0 to 1",
@@ -42,7 +42,7 @@ export function curve() {
     const inside = (value) => Math.min(1, Math.max(0, value));
     const believed = believedOf(e, recent);
     const single = inside(alone(e));
-    recent = [...recent.filter(([t]) => e.t - t < WINDOW_MS), [e.t, single]];
+    recent = [...recent.filter(([t]) => e.t - t < windowMs), [e.t, single]];
     const values = [...recent.map(([, value]) => value), believed];
     drawn.point(e.t, [Math.max(...values), Math.min(...values), believed, e.gated ? null : single, e.gated ? single : null]);
   }
@@ -50,7 +50,7 @@ export function curve() {
   /** The engine's belief where it says anger, else the mean of what the readings leave for it, the newer weighing more. */
   function believedOf(e, before) {
     if (ANGER.has(e.emotion.label)) return e.emotion.score;
-    const weighed = [...before.filter(([t]) => e.t - t < WINDOW_MS), [e.t, alone(e)]].map(([t, value]) => [1 - (e.t - t) / WINDOW_MS, value]);
+    const weighed = [...before.filter(([t]) => e.t - t < windowMs), [e.t, alone(e)]].map(([t, value]) => [1 - (e.t - t) / windowMs, value]);
     return weighed.reduce((sum, [w, value]) => sum + w * value, 0) / weighed.reduce((sum, [w]) => sum + w, 0);
   }
 

@@ -37,6 +37,12 @@ export function hide(node, hidden) {
   if (node.hidden !== hidden) node.hidden = hidden;
 }
 
+/** The page's colours of these names, as they are now. */
+export function colours(...names) {
+  const style = getComputedStyle(document.documentElement);
+  return Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
+}
+
 /** An icon whose drawing can be changed. */
 export function icon(name = "") {
   const path = document.createElementNS(SVG, "path");

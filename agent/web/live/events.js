@@ -45,7 +45,7 @@ export function sentence(e) {
   return { tone, text, why: String(why), more: more.filter(Boolean) };
 }
 
-/** What was said, as { who, text, turn }; null where an event holds no words. */
+/** What was said, as { who, text, ended }; null where an event holds no words. */
 export function speech(e) {
   if (typeof e.text !== "string" || !e.text) return null;
   if (e.event === "tts.started" || e.event === "tts.stopped") return { who: "Assistant", text: e.text, ended: e.event === "tts.stopped" };

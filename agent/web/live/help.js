@@ -24,7 +24,7 @@ const KEYS = [
 ];
 
 /** Make the sheet; what it returns opens it. */
-export function helpDialog({ states = MEANS, list = true } = {}) {
+export function helpDialog({ list = true } = {}) {
   const close = el("button", "close", "Close");
   close.type = "button";
   const title = el("h2", "", "What means what");
@@ -38,7 +38,7 @@ export function helpDialog({ states = MEANS, list = true } = {}) {
     el("h3", "", "Keys"),
     terms((list ? KEYS : KEYS.filter(([[key]]) => key !== "J")).map(([held, what]) => [el("span", "", ...held.flatMap((key) => [el("kbd", "", key), " "])), what])),
     el("h3", "", "States"),
-    terms(Object.entries(states).map(([level, what]) => [state(level), what])),
+    terms(Object.entries(MEANS).map(([level, what]) => [state(level), what])),
   );
   dialog.setAttribute("aria-labelledby", title.id);
   close.addEventListener("click", () => dialog.close());

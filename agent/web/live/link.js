@@ -59,10 +59,11 @@ export class Link {
     this.source.close();
     this.source.onerror = this.source.onmessage = null;
     if (this.state === "finished") return;
-    this.become(this.heard ? "lost" : "connecting");
+    const broken = this.heard ? "lost" : "connecting";
+    if (!["over", "missing"].includes(this.state)) this.become(broken); // else it is no news until there is an answer
     const status = await ask(this.probe).then((reply) => (reply.body?.cancel(), reply.status), () => 0);
     const ended = { 401: "over", 404: "missing" }[status];
-    if (ended) this.become(ended);
+    this.become(ended ?? broken);
     const wait = ended ? OVER_MS : AGAIN_MS[Math.min(this.tries++, AGAIN_MS.length - 1)];
     setTimeout(() => this.open(), wait);
   }

@@ -51,10 +51,7 @@ export function showList({ meter, pointOf = () => null }) {
     for (const { call } of calls.live.values()) desk.see(call);
     redraw();
     arrange();
-    const level = ({ call }) => levelOf(call, snooze.of(call.callSid));
-    const help = [...calls.live.values()].filter((one) => level(one) === "help").map(({ call }) => call);
-    announcer.alarms(help);
-    headline(help.length);
+    announcer.alarms(headline());
     due ||= message.calls.some((call) => call.state !== "live");
     if (due && Date.now() - looked > LOOK_MS) lookBack();
   }
@@ -102,12 +99,15 @@ export function showList({ meter, pointOf = () => null }) {
     desk.results.delete(sid);
   }
 
-  function headline(help) {
-    const counts = new Map();
+  /** Say how many callers stand where; returns the calls that need help. */
+  function headline() {
+    const [counts, alarming] = [new Map(), []];
     for (const { call } of calls.live.values()) {
       const level = levelOf(call, snooze.of(call.callSid));
       counts.set(level, (counts.get(level) ?? 0) + 1);
+      if (level === "help") alarming.push(call);
     }
+    const help = alarming.length;
     const live = COUNTED.reduce((sum, level) => sum + (counts.get(level) ?? 0), 0);
     const need = help ? `${help} of ${many(live, "caller")} ${help === 1 ? "needs" : "need"} help` : `${many(live, "caller")}, nobody needs help`;
     put($("headline"), live ? need : "Nobody is on the line");
@@ -119,6 +119,7 @@ export function showList({ meter, pointOf = () => null }) {
       put(node.firstChild, String(counts.get(level) ?? 0));
       if (level === "help") put(node.lastChild, help === 1 ? " needs help" : " need help");
     }
+    return alarming;
   }
 
   /** The newest that have ended. */

@@ -7,7 +7,7 @@ import { buttons, effectOf } from "./buttons.js";
 const TREND = { rising: ["↗", "rising"], falling: ["↘", "falling"], steady: ["→", "steady"] };
 const READ = new Set(["help", "watch", "ok"]); // states in which a trend means something
 
-/** `page`: { desk, snooze, link, meter, onPress }. `meter()` makes what is drawn between the caller and the sentence. */
+/** `page`: { desk, snooze, link, meter, again, onPress }. `meter()` makes what is drawn between the caller and the sentence. */
 export function rowView(callSid, page) {
   const link = el("a", "caller");
   link.href = `/live/${encodeURIComponent(callSid)}`;

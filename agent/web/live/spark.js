@@ -1,17 +1,11 @@
 // The last minute of a call, small: how angry the caller is believed to be, between the lowest and the highest reading.
 
-import { el } from "./dom.js";
+import { colours, el } from "./dom.js";
 import { age } from "./words.js";
 
 const [WIDE, HIGH, SPAN_MS, TOP] = [132, 34, 60_000, 3];
 
 let ink = null; // the page's colours, looked up once
-
-function colours() {
-  const style = getComputedStyle(document.documentElement);
-  const of = (name) => style.getPropertyValue(name).trim();
-  return { line: of("--line"), hot: of("--alarm"), band: of("--band"), hotBand: of("--alarm-band"), faint: of("--rule-strong"), quiet: of("--soft") };
-}
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => (ink = null));
 
 /** How angry a caller is believed to be now, and how far the readings of the window lie apart. */
@@ -26,7 +20,7 @@ export function spark() {
   const y = (p) => TOP + (HIGH - 2 * TOP) * (1 - p);
 
   function draw(call, points, level) {
-    ink ??= colours();
+    ink ??= colours("line", "band", "alarm", "alarm-band", "rule-strong", "soft");
     const end = call.state === "live" ? age(call) : (points.at(-1)?.[0] ?? 0);
     const x = (t) => WIDE * (1 - (end - t) / SPAN_MS);
     pen.setTransform(scale, 0, 0, scale, 0, 0);
@@ -35,12 +29,12 @@ export function spark() {
     if (level === "calibrating" || level === "off" || level === "human") return; // nothing is believed, not calm
     rule(y(actAt), [2, 3]); // where the rules act
     for (const run of runs(points, end)) {
-      pen.fillStyle = level === "help" ? ink.hotBand : ink.band;
+      pen.fillStyle = level === "help" ? ink["alarm-band"] : ink.band;
       pen.beginPath();
       for (const [t, , , high] of run) pen.lineTo(x(t), y(high));
       for (const [t, , low] of run.toReversed()) pen.lineTo(x(t), y(low));
       pen.fill();
-      pen.strokeStyle = level === "help" ? ink.hot : level === "unsure" ? ink.quiet : ink.line;
+      pen.strokeStyle = level === "help" ? ink.alarm : level === "unsure" ? ink.soft : ink.line;
       pen.lineWidth = level === "help" ? 2 : 1.5;
       pen.setLineDash(level === "unsure" ? [3, 3] : []);
       pen.beginPath();
@@ -50,7 +44,7 @@ export function spark() {
   }
 
   function rule(at, dash) {
-    pen.strokeStyle = ink.faint;
+    pen.strokeStyle = ink["rule-strong"];
     pen.lineWidth = 1;
     pen.setLineDash(dash);
     pen.beginPath();

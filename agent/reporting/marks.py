@@ -7,10 +7,10 @@ the latest decision before it that wanted such a thing; what an operator did cam
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .core.following import Act, Deed
-from .reporting.deeds import kind_of
-from .reporting.evidence import JOINED_MS, TOGETHER_MS
-from .reporting.words import Event, number
+from ..core.following import Act, Deed
+from .deeds import by_operator, kind_of
+from .evidence import JOINED_MS, TOGETHER_MS
+from .words import Event, number
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,7 @@ def _meant(before: Sequence[Event], decided_ms: float | None, decisions: Sequenc
         kind, t_ms = kind_of(event), number(event.get("t"))
         if kind is None or t_ms is None or (decided_ms is not None and t_ms > decided_ms + TOGETHER_MS):
             continue
-        by_operator = "operator" in (event.get("rule"), event.get("reason"))
-        return None if by_operator else _origin(kind, t_ms, decisions)
+        return None if by_operator(event) else _origin(kind, t_ms, decisions)
     return None
 
 
