@@ -6,9 +6,9 @@ aligned to the first sound. A gap counts as zeros, and blocks that lie wholly in
 that a carrier's clock leaping ahead by an hour costs nothing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +21,10 @@ BLOCK_MS: Final = FRAME_MS * FRAMES_PER_BLOCK
 FRAME_SAMPLES: Final = FRAME_MS * SAMPLES_PER_MS
 BLOCK_SAMPLES: Final = BLOCK_MS * SAMPLES_PER_MS
 _NONE: Final = np.zeros(0, dtype=np.float32)
+_OF_FULL_SCALE: Final = np.array(1 / 32768, dtype=np.float32)
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
+class Heard(NamedTuple):
     """One block of sound."""
 
     samples: NDArray[np.float32]
@@ -55,18 +55,18 @@ class BlockCutter:
         self._block = _NONE
         self._filled = self._missing = 0
 
-    def push(self, sound: PcmChunk | Gap) -> Iterator[Heard | Skipped]:
+    def push(self, sound: PcmChunk | Gap) -> Sequence[Heard | Skipped]:
         """The blocks this sound completes."""
         if isinstance(sound, Gap):
-            yield from self._miss(max(0, sound.ms) * SAMPLES_PER_MS)
-            return
-        samples, at = sound.samples, 0
+            return list(self._miss(max(0, sound.ms) * SAMPLES_PER_MS))
+        samples, at, blocks = sound.samples, 0, []
         while at < len(samples):
             take = min(BLOCK_SAMPLES - self._filled, len(samples) - at)
-            self._add(samples[at : at + take] * np.float32(1 / 32768))
+            self._add(samples[at : at + take] * _OF_FULL_SCALE)
             at += take
             if self._filled == BLOCK_SAMPLES:
-                yield self._complete()
+                blocks.append(self._complete())
+        return blocks
 
     def _miss(self, count: int) -> Iterator[Heard | Skipped]:
         if self._filled and count:

@@ -149,23 +149,40 @@ def _sounds(codes: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return between
 
 
-def _measured(frames: Floats) -> tuple[float, float]:
-    """Means over frames of samples, shape (n, samples): logarithm of steps' power by samples' power; level, dB."""
-    steps = frames[:, 1:] - frames[:, :-1]
+def _powers(frames: Floats) -> Floats:
+    """Of frames of samples, shape (n, samples), without what is constant in each: shape (n,)."""
     centred = frames - frames.mean(axis=1, keepdims=True)
-    power = np.einsum("ij,ij->i", centred, centred) / frames.shape[1] + 1
+    return np.asarray(np.einsum("ij,ij->i", centred, centred) / frames.shape[1] + 1)
+
+
+def _level_db(power: Floats) -> float:
+    """Mean over frames."""
+    return 10 * float(np.log10(power).mean())
+
+
+def _roughness(frames: Floats, power: Floats) -> float:
+    """Mean over frames: logarithm of the power of the steps from sample to sample, by that of the samples."""
+    steps = frames[:, 1:] - frames[:, :-1]
     step_power = np.einsum("ij,ij->i", steps, steps) / steps.shape[1] + 1
-    return float(np.log(step_power / power).mean()), 10 * float(np.log10(power).mean())
+    return float(np.log(step_power / power).mean())
 
 
 def _judged(codes: NDArray[np.uint8]) -> str | None:
-    """The first way that beats ours on both counts, for these frames; those that cannot are not even tried."""
-    our_rough, our_db = _measured(_OURS[codes])
+    """The first way that beats ours on both counts, for these frames; those that cannot are not even tried. Level is
+    looked at first: hardly ever is another way softer."""
+    ours = _OURS.take(codes)
+    our_power, our_rough = _powers(ours), None
+    our_db = _level_db(our_power)
     for way in WAYS:
         if our_db <= way.loud_db:
             continue
-        samples = codes.view(way.order + "i2").astype(np.float32) if way.table is None else way.table[codes]
-        rough, level_db = _measured(samples)
-        if our_rough - rough > way.smoother and our_db - level_db > way.softer_db and rough < way.roughest:
+        samples = codes.view(way.order + "i2").astype(np.float32) if way.table is None else way.table.take(codes)
+        power = _powers(samples)
+        if our_db - _level_db(power) <= way.softer_db:
+            continue
+        if our_rough is None:
+            our_rough = _roughness(ours, our_power)
+        rough = _roughness(samples, power)
+        if our_rough - rough > way.smoother and rough < way.roughest:
             return way.reason
     return None

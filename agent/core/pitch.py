@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .audio import SAMPLE_RATE, SAMPLES_PER_MS
-from .frames import BLOCK_SAMPLES, FRAME_SAMPLES, FRAMES_PER_BLOCK
+from .frames import FRAME_SAMPLES, FRAMES_PER_BLOCK
 from .matrix import Floats, times
 
 FRAME: Final = 40 * SAMPLES_PER_MS
@@ -28,6 +28,8 @@ VOICE_HZ: Final = np.arange(207, 1800, 18).astype(np.float64)
 COMPRESSION: Final = np.float32(0.6)
 _SHORTER: Final = 0.0022
 """Preference for the shorter of two equally good periods, per sample of lag."""
+_AT_ONCE: Final = 16
+"""Blocks transformed together: what lies between sound and power stays in the processor's cache then."""
 SILENCE: Final = np.float32(1e-10)
 
 
@@ -72,35 +74,65 @@ class Pitch:
 def powers(sounds: Floats) -> Floats:
     """Power in the bins of the frames of n blocks, shape (n * 20, bins). `sounds`, shape (n, KEPT + 1600), are the
     blocks, each with the end of the block before it."""
-    frames = np.lib.stride_tricks.sliding_window_view(sounds, FRAME, axis=1)[:, ::FRAME_SAMPLES]
-    first, last = frames[:, :, :HALF], frames[:, :, : HALF - 1 : -1]
-    cosines = times((first + last).reshape(-1, HALF), _COSINES, FRAMES_PER_BLOCK)
-    sines = times((first - last).reshape(-1, HALF), _SINES, FRAMES_PER_BLOCK)
-    power = np.square(cosines, out=cosines)
-    power += np.square(sines, out=sines)
-    power += SILENCE
+    return framed_powers(sounds, FRAME_SAMPLES, _COSINES, _SINES).reshape(-1, len(VOICE_HZ))
+
+
+def framed_powers(sounds: Floats, step: int, cosines: Floats, sines: Floats) -> Floats:
+    """Power at the frequencies of these transforms, shape (n, frames, frequencies), in the frames that begin every
+    `step` samples of n sounds."""
+    count, length = sounds.shape
+    frames, bins = (length - FRAME) // step + 1, cosines.shape[1]
+    power = np.empty((count, frames, bins), dtype=np.float32)
+    folded = np.empty((min(count, _AT_ONCE), frames, HALF), dtype=np.float32)
+    odd = np.empty((len(folded), frames, bins), dtype=np.float32)
+    for at in range(0, count, _AT_ONCE):
+        some = power[at : at + _AT_ONCE]
+        fold, other = folded[: len(some)], odd[: len(some)]
+        first, last = _halves(sounds[at : at + _AT_ONCE], frames, step)
+        np.matmul(np.add(first, last, out=fold), cosines, out=some)
+        np.matmul(np.subtract(first, last, out=fold), sines, out=other)
+        np.square(some, out=some)
+        some += np.square(other, out=other)
+        some += SILENCE
     return power
+
+
+def _halves(sounds: Floats, frames: int, step: int) -> tuple[Floats, Floats]:
+    """The first half of every frame, seen forwards, and its last half, seen backwards: shape (n, frames, HALF) each.
+
+    The sounds are turned round once, which is faster than to read every frame backwards.
+    """
+    forwards, backwards = np.ascontiguousarray(sounds), np.ascontiguousarray(sounds[:, ::-1])
+    count, length = sounds.shape
+    shape, size = (count, frames, HALF), sounds.itemsize
+    first = np.ndarray(shape, np.float32, forwards, 0, (length * size, step * size, size))
+    last = np.ndarray(shape, np.float32, backwards, (length - FRAME) * size, (length * size, -step * size, size))
+    return first, last
 
 
 def levels(power: Floats) -> Floats:
     """Of frames, shape (n,), dB below full scale."""
-    return np.asarray(10 * np.log10(power.sum(axis=1)))
+    total: Floats = np.add.reduce(power, axis=1)
+    np.log10(total, out=total)
+    total *= 10
+    return total
 
 
 def periods(power: Floats) -> tuple[Floats, Floats]:
-    """Of any frames: periodicity and frequency, shape (n,) each."""
-    return best_periods(times(np.power(power, COMPRESSION), LIKENESS, FRAMES_PER_BLOCK))
+    """Of any frames, whose power is overwritten: periodicity and frequency, shape (n,) each."""
+    return best_periods(times(np.power(power, COMPRESSION, out=power), LIKENESS, FRAMES_PER_BLOCK))
 
 
 def best_periods(likeness: Floats) -> tuple[Floats, Floats]:
     """Of frames' autocorrelations, as `LIKENESS` gives them: height and frequency of the best peak, shape (n,) each."""
-    peaks = likeness[:, 1:]
-    rows = np.arange(len(peaks))
-    best = peaks[:, 1:-1].argmax(axis=1)
-    before, top, after = peaks[rows, best], peaks[rows, best + 1], peaks[rows, best + 2]
+    flat, width = likeness.reshape(-1), likeness.shape[1]
+    at = likeness[:, 2:-1].argmax(axis=1)
+    lag = at + _SHORTEST
+    at += np.arange(1, flat.size, width)
+    before, top, after = flat.take(at), flat.take(at + 1), flat.take(at + 2)
     bend = np.minimum(before - 2 * top + after, -SILENCE)
     shift = np.minimum(np.maximum(0.5 * (before - after) / bend, -0.5), 0.5)
-    return top / likeness[:, 0], SAMPLE_RATE / (best + _SHORTEST + shift).astype(np.float32)
+    return top / likeness[:, 0], SAMPLE_RATE / (lag + shift).astype(np.float32)
 
 
 class PitchTracker:
@@ -114,19 +146,18 @@ class PitchTracker:
         """After a hole longer than a frame."""
         self._end[:] = 0
 
-    def continued(self, samples: Floats, out: Floats) -> None:
-        """The next block with the end of the one before it, into `out`, shape (KEPT + 1600,)."""
-        out[:KEPT] = self._end
-        out[KEPT:] = samples
+    @property
+    def before(self) -> Floats:
+        """The end of the block before the next one, shape (KEPT,)."""
+        return self._end
 
     def passed(self, samples: Floats) -> None:
         """This block is done with."""
         self._end[:] = samples[-KEPT:]
 
     def track(self, samples: Floats) -> Pitch:
-        sound = np.empty((1, KEPT + BLOCK_SAMPLES), dtype=np.float32)
-        self.continued(samples, sound[0])
+        sound = np.concatenate((self._end, samples))
         self.passed(samples)
-        power = powers(sound)
-        sound[:] = 0
+        power = powers(sound[np.newaxis])
+        sound.fill(0)
         return Pitch(levels(power), *periods(power))

@@ -5,9 +5,8 @@ many calls are judged at once, which makes no difference to what each of them sa
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Final
 
 import numpy as np
@@ -23,6 +22,7 @@ Span = tuple[int, int]
 
 MOST: Final = 64
 """Blocks judged in one go: two or three milliseconds."""
+_NO_VOICE: Final = (None, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,17 +89,20 @@ class SpeechGate:
     def audible_db(self, quietest_db: float) -> float:
         return self._judge.audible_db(quietest_db)
 
-    def continued(self, samples: NDArray[np.float32], out: NDArray[np.float32]) -> None:
-        self._tracker.continued(samples, out)
+    @property
+    def before(self) -> NDArray[np.float32]:
+        """The end of the block before the next one."""
+        return self._tracker.before
 
-    def take(self, voiced: list[bool] | None, hz: list[float]) -> None:
+    def take(self, voiced: Sequence[bool] | None, hz: Sequence[float]) -> None:
         """The frames of the next block as they were found; None: there is no voice in any. It is done with then."""
         block = self.pending.popleft()
         if isinstance(block, Heard):
             self._tracker.passed(block.samples)
-            block.samples[:] = 0
+            block.samples.fill(0)
         speech = self._judge.silence() if voiced is None else self._judge.speech(voiced, hz)
-        self._spans += _spans(speech, self._until_ms)
+        if speech is not NO_SPEECH:
+            self._spans += _spans(speech, self._until_ms)
         self._until_ms += BLOCK_MS
 
 
@@ -108,40 +111,42 @@ def judge(gates: Sequence[SpeechGate]) -> None:
 
     Only blocks that stand out from their line are looked at for a voice: half of a call is silence.
     """
-    ready = [(gate, block) for gate in gates if (block := gate.next()) is not None]
+    ready: list[SpeechGate] = []
+    pieces: list[NDArray[np.float32]] = []
+    for gate in gates:
+        if (block := gate.next()) is not None:
+            ready.append(gate)
+            pieces += (gate.before, block)
     if not ready:
         return
-    sounds = np.empty((len(ready), KEPT + BLOCK_SAMPLES), dtype=np.float32)
-    for (gate, block), sound in zip(ready, sounds, strict=True):
-        gate.continued(block, sound)
+    sounds = np.concatenate(pieces).reshape(len(ready), KEPT + BLOCK_SAMPLES)
     power = powers(sounds)
-    sounds[:] = 0
+    sounds.fill(0)
     level_db = levels(power).reshape(len(ready), FRAMES_PER_BLOCK)
-    quietest = level_db.min(axis=1).tolist()
-    audible_db = [gate.audible_db(level) for (gate, _), level in zip(ready, quietest, strict=True)]
+    quietest = np.minimum.reduce(level_db, axis=1).tolist()
+    audible_db = [gate.audible_db(level) for gate, level in zip(ready, quietest, strict=True)]
     audible = level_db > np.array(audible_db, dtype=np.float32)[:, np.newaxis]
-    lively = np.flatnonzero(audible.any(axis=1))
-    for at in np.flatnonzero(~audible.any(axis=1)).tolist():
-        ready[at][0].take(None, [])
-    if len(lively):
-        periodicity, hz = periods(power.reshape(*level_db.shape, -1)[lively].reshape(-1, power.shape[1]))
-        voiced = is_voice(periodicity, hz).reshape(-1, FRAMES_PER_BLOCK) & audible[lively]
-        which: list[int] = lively.tolist()
-        flags: list[list[bool]] = voiced.tolist()
-        rows = [row.tolist() for row in hz.reshape(-1, FRAMES_PER_BLOCK)]
-        for at, has_voice, row in zip(which, flags, rows, strict=True):
-            ready[at][0].take(has_voice if any(has_voice) else None, row)
+    lively = np.logical_or.reduce(audible, axis=1)
+    which = lively.nonzero()[0]
+    found: dict[int, tuple[list[bool], list[float]]] = {}
+    if len(which):
+        if len(which) < len(ready):
+            power = power.reshape(*level_db.shape, -1).take(which, axis=0).reshape(-1, power.shape[1])
+            audible = audible[which]
+        periodicity, hz = periods(power)
+        voiced = is_voice(periodicity, hz).reshape(-1, FRAMES_PER_BLOCK) & audible
+        with_voice = np.logical_or.reduce(voiced, axis=1).nonzero()[0]
+        rows = zip(voiced[with_voice].tolist(), hz.reshape(-1, FRAMES_PER_BLOCK)[with_voice].tolist(), strict=True)
+        found = dict(zip(which[with_voice].tolist(), rows, strict=True))
+    for at, gate in enumerate(ready):
+        gate.take(*found.get(at, _NO_VOICE))
 
 
-def _spans(flags: list[bool], start_ms: int) -> list[Span]:
+def _spans(flags: list[bool], start_ms: int) -> Iterator[Span]:
     """Runs of set flags, in milliseconds."""
-    if flags is NO_SPEECH:
-        return []
-    spans: list[Span] = []
-    at_ms = start_ms
-    for is_speech, run in groupby(flags):
-        until_ms = at_ms + FRAME_MS * sum(1 for _ in run)
-        if is_speech:
-            spans.append((at_ms, until_ms))
-        at_ms = until_ms
-    return spans
+    row, end = bytes(flags), 0
+    while (start := row.find(1, end)) >= 0:
+        end = row.find(0, start)
+        if end < 0:
+            end = len(row)
+        yield start_ms + start * FRAME_MS, start_ms + end * FRAME_MS

@@ -7,6 +7,7 @@ counted by a short hangover.
 """
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -76,8 +77,8 @@ class SpeechJudge:
 
     def audible_db(self, quietest_db: float) -> float:
         """What a voice must be louder than in the next block, whose quietest frame has this level."""
-        self._quietest.append(max(_QUIETEST_DB, quietest_db))
-        return max(self.floor_db + _STANDS_OUT_DB, _QUIETEST_DB)
+        self._quietest.append(quietest_db if quietest_db > _QUIETEST_DB else _QUIETEST_DB)
+        return min(self._quietest) + _STANDS_OUT_DB
 
     def silence(self) -> list[bool]:
         """Which frames of a block without any voice belong to speech."""
@@ -88,7 +89,7 @@ class SpeechJudge:
         self._since_voice += FRAMES_PER_BLOCK
         return [True] * left + [False] * (FRAMES_PER_BLOCK - left)
 
-    def speech(self, voiced: list[bool], hz: list[float]) -> list[bool]:
+    def speech(self, voiced: Sequence[bool], hz: Sequence[float]) -> list[bool]:
         """Which frames of a block belong to speech."""
         run, held, since = self._run, self._held, self._since_voice
         last, anchor = self._last_hz, self._anchor_hz

@@ -6,7 +6,6 @@ they hold; it only decides at which moment (`heard_at`) each becomes complete. H
 are passed over: there is nothing in them to judge.
 """
 
-from collections import deque
 from collections.abc import Iterable
 
 from .audio import SAMPLES_PER_MS, Gap, PcmChunk, Window
@@ -27,8 +26,8 @@ class Windower:
         self._next_end_ms = hop_ms
         self._arrived: list[tuple[int, float]] = []
         """How much had been heard by then, and when."""
-        self._speech: deque[Span] = deque()
-        self._gaps: deque[Span] = deque()
+        self._speech: list[Span] = []
+        self._gaps: list[Span] = []
 
     def push(self, sound: PcmChunk | Gap, speech: Speech) -> list[Window]:
         """The windows this sound completes, oldest first.
@@ -95,7 +94,7 @@ class Windower:
         oldest_ms = self._next_end_ms - self._window_ms
         for spans in (self._speech, self._gaps):
             while spans and spans[0][1] <= oldest_ms:
-                spans.popleft()
+                del spans[0]
 
 
 def _overlap(spans: Iterable[Span], start_ms: int, end_ms: int) -> int:

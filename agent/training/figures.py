@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.emotion import ANGER
-from ..engines.local.model import Model, log_softmax
+from ..engines.local.model import Model
+from ..engines.local.networks import log_softmax
 from ..engines.local.spectrum import Floats
 from .corpora import Clip
 from .extraction import Heard

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from ..core.emotion import ANGER
 from ..engines.local import belief
 from ..engines.local.memory import CALIBRATION_MS
-from ..engines.local.model import CLASSES, Evidence, Model, labelled, log_softmax
+from ..engines.local.model import CLASSES, Evidence, Model, labelled
+from ..engines.local.networks import log_softmax
 from ..engines.local.spectrum import ROW_MS, Floats
 from .corpora import Clip
 from .dataset import Deck, Ints, Usual

@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engines.local.model import log_softmax
+from ..engines.local.networks import log_softmax
 from ..engines.local.spectrum import Floats
 
 Layers = tuple[tuple[Floats, Floats], ...]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from agent.core.attention import OFF, attention, lasting
 from agent.core.curve import Anger
 from agent.core.emotion import LABELS
-from agent.core.levels import AT_ONCE_MS, FAILED_S, LOUDER_DB, ORDER, STALE_S, Bar
+from agent.core.levels import AT_ONCE_MS, FAILED_S, LOUDER_DB, ORDER, STALE_S, Bar, anger_at
 from agent.core.rulebook import Rule
 from agent.core.seen import Facts, Off, Voice
 
@@ -29,6 +29,13 @@ PHYSICAL = Facts(physical=True, voice=Voice(0.0, 4.2, 0), quality=0.8)
 
 def level(facts: Facts, bar: Bar = BAR) -> str:
     return attention(facts, bar).level
+
+
+def test_of_rules_for_anger_the_first_to_act_counts_and_without_any_the_setting() -> None:
+    glad = Rule("glad", frozenset({"happy"}), 0.5, interrupt=True)
+    assert anger_at((glad, *RULES), 0.7) == 0.85
+    assert anger_at((glad,), 0.7) == 0.7
+    assert replace(BAR, rules=(glad, *RULES)).anger_at == 0.85
 
 
 @pytest.mark.parametrize(

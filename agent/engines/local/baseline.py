@@ -35,8 +35,10 @@ def learn(memory: Memory, features: Floats, new_s: Floats, anger: Floats) -> Non
     memory["lately"][:, 0] += features * weight[:, np.newaxis]
     memory["lately_s"][:, 0] += weight
     # Anger shows late: what was said just before it is not to be trusted either.
-    memory["lately"] *= np.where(anger < _CALM, 1, 0).astype(np.float32)[:, np.newaxis, np.newaxis]
-    memory["lately_s"] *= np.where(anger < _CALM, 1, 0).astype(np.float32)[:, np.newaxis]
+    angry = (anger >= _CALM).nonzero()[0]
+    if len(angry):
+        memory["lately"][angry] *= np.float32(0)
+        memory["lately_s"][angry] *= np.float32(0)
     full = np.flatnonzero(memory["lately_s"][:, 0] >= _LATER_S)
     if len(full):
         _commit(memory, full)

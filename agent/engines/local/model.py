@@ -11,7 +11,7 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from ...core.emotion import ANGER, LABELS, Emotion
 from ...errors import ConfigError
+from .networks import Layers, Stack, log_softmax, mean_log_shares, stacked
 from .pooling import FEATURES
-from .spectrum import Floats, times
+from .spectrum import Floats
 
 CLASSES: Final = (*LABELS, "other", "noise")
 MAKING: Final = 2
@@ -30,8 +31,6 @@ SHIPPED: Final = Path(__file__).with_name("weights.npz")
 
 _CUT: Final = np.float32(4.0)
 """Spreads at which a feature has said all it can say."""
-_SLAB: Final = 4
-"""Calls in one matrix product."""
 _ANGRY, _FRUSTRATED, _NEUTRAL = (LABELS.index(label) for label in ("angry", "frustrated", "neutral"))
 
 
@@ -58,13 +57,17 @@ class Model:
     centre: Floats
     spread: Floats
     """Of the features in training, shape (len(FEATURES),)."""
-    networks: tuple[tuple[tuple[Floats, Floats], ...], ...]
+    networks: tuple[Layers, ...]
     """Of each network its layers: weights (inputs, outputs) and biases (outputs,)."""
     temperature: float
     evidence: Evidence
     checksum: str = ""
     about: str = "{}"
     """JSON: seed, corpora, version."""
+    _together: tuple[Stack, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_together", stacked(self.networks))
 
     def judge(self, features: Floats, usual: Floats, known: Floats) -> Floats:
         """Log-probabilities over CLASSES, shape (n, 8).
@@ -76,29 +79,21 @@ class Model:
 
     def inputs(self, features: Floats, usual: Floats, known: Floats) -> Floats:
         """What the networks see: the features by themselves, and against the caller's own."""
-        alone = np.clip((features - self.centre) / self.spread, -_CUT, _CUT)
-        known = known[:, np.newaxis]
-        against = np.clip((features - usual) / self.spread, -_CUT, _CUT) * known
-        return np.concatenate((alone, against, known), axis=1)
+        count, width = features.shape
+        inputs = np.empty((count, 2 * width + 1), dtype=np.float32)
+        inputs[:, :width] = (features - self.centre) / self.spread
+        inputs[:, width:-1] = (features - usual) / self.spread
+        np.minimum(np.maximum(inputs, -_CUT, out=inputs), _CUT, out=inputs)
+        inputs[:, -1] = known
+        inputs[:, width:-1] *= known[:, np.newaxis]
+        return inputs
 
     def logits(self, inputs: Floats) -> Floats:
-        total = np.zeros((len(inputs), len(CLASSES)), dtype=np.float32)
-        for layers in self.networks:
-            inner = inputs
-            for weights, biases in layers[:-1]:
-                inner = np.maximum(times(inner, weights, _SLAB) + biases, 0)
-            weights, biases = layers[-1]
-            total += log_softmax(times(inner, weights, _SLAB) + biases)
-        return total / np.float32(len(self.networks))
+        """Mean of what the networks say, shape (n, 8)."""
+        return mean_log_shares(self._together, inputs)
 
     def _calibrated(self, logits: Floats) -> Floats:
         return log_softmax(logits / np.float32(self.temperature))
-
-
-def log_softmax(logits: Floats) -> Floats:
-    high = logits.max(axis=1, keepdims=True)
-    lower = logits - high
-    return np.asarray(lower - np.log(np.exp(lower).sum(axis=1, keepdims=True)))
 
 
 def labelled(log_probabilities: Floats) -> Floats:

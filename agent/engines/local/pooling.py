@@ -63,6 +63,12 @@ _TONE_BANDS: Final = _tone_bands()
 _BLOCK_AT: Final = np.arange(BLOCKS, dtype=np.float32)
 _TRACKS: Final = 2
 _LEAST_VARIANCE: Final = np.float32(0.01)
+_SOFTEST: Final = np.float32(-100)
+"""dB, where there is no voice at all."""
+_FARTHEST: Final = np.float32(50)
+"""Semitones, likewise."""
+_FAR: Final = np.float32(30)
+"""What is farther from the mean is no farther than this."""
 
 
 def stretch(blocks: Floats) -> Floats:
@@ -131,32 +137,34 @@ def _slow(blocks: Floats, belongs: Floats, level: Floats, pitch: Floats) -> tupl
     count = blocks[:, :, COUNT["voiced"]]
     has = (count >= 2) & (belongs > 0)
     weight = has.astype(np.float32)
-    how_many = np.maximum(weight.sum(axis=1), 1)[:, np.newaxis]
+    how_many = np.maximum(np.add.reduce(weight, axis=1), 1)[:, np.newaxis]
     means = blocks[:, :, _TRACKED] / np.maximum(count, 1)[:, :, np.newaxis]
-    centre = (means * weight[:, :, np.newaxis]).sum(axis=1) / how_many
+    centre = np.add.reduce(means * weight[:, :, np.newaxis], axis=1) / how_many
     away = (means - centre[:, np.newaxis]) * weight[:, :, np.newaxis]
-    spread = np.sqrt(np.square(away).sum(axis=1) / how_many + np.float32(1e-6))
-    when = (_BLOCK_AT - (_BLOCK_AT * weight).sum(axis=1, keepdims=True) / how_many) * weight
-    slope = (away * when[:, :, np.newaxis]).sum(axis=1) / (np.square(when).sum(axis=1)[:, np.newaxis] + 1)
+    spread = np.sqrt(np.add.reduce(np.square(away), axis=1) / how_many + np.float32(1e-6))
+    when = (_BLOCK_AT - np.add.reduce(_BLOCK_AT * weight, axis=1, keepdims=True) / how_many) * weight
+    slope = np.add.reduce(away * when[:, :, np.newaxis], axis=1) / (
+        np.add.reduce(np.square(when), axis=1)[:, np.newaxis] + 1
+    )
 
-    def most(name: str, least: float) -> Floats:
-        return np.asarray(np.where(has, blocks[:, :, COUNT[name]], np.float32(least)).max(axis=1)[:, np.newaxis])
-
-    lowest = np.where(has, blocks[:, :, COUNT["lowest"]], np.float32(50)).min(axis=1)[:, np.newaxis]
-    extremes = np.concatenate((most("loudest", -100) - level, most("highest", -50) - pitch, lowest - pitch), axis=1)
-    return spread, slope, np.clip(extremes, -30, 30)
+    extremes = np.empty((len(blocks), 3), dtype=np.float32)
+    loudest, highest, lowest = (blocks[:, :, COUNT[name]] for name in ("loudest", "highest", "lowest"))
+    np.subtract(np.maximum.reduce(np.where(has, loudest, _SOFTEST), axis=1), level[:, 0], out=extremes[:, 0])
+    np.subtract(np.maximum.reduce(np.where(has, highest, -_FARTHEST), axis=1), pitch[:, 0], out=extremes[:, 1])
+    np.subtract(np.minimum.reduce(np.where(has, lowest, _FARTHEST), axis=1), pitch[:, 0], out=extremes[:, 2])
+    return spread, slope, np.minimum(np.maximum(extremes, -_FAR), _FAR)
 
 
 def _rhythm(tracks: Floats, spoken: Floats) -> Floats:
     """Shares of the movement of level and upper share by speed, dB: shape (n, 2, 6)."""
     n = len(tracks)
     speech = spoken[:, np.newaxis]
-    mean = (tracks * speech).sum(axis=2) / np.maximum(spoken.sum(axis=1), 1)[:, np.newaxis]
+    mean = np.add.reduce(tracks * speech, axis=2) / np.maximum(np.add.reduce(spoken, axis=1), 1)[:, np.newaxis]
     moves = (tracks - mean[:, :, np.newaxis]) * speech
     tones = times(moves.reshape(2 * n, TRACK_ROWS), _TONES, _TRACKS)
     half = tones.shape[1] // 2
     power = times(np.square(tones[:, :half]) + np.square(tones[:, half:]), _TONE_BANDS, _TRACKS).reshape(
         n, 2, _TONE_BANDS.shape[1]
     )
-    total = power.sum(axis=2)[:, :, np.newaxis] + np.float32(1e-3)
+    total = np.add.reduce(power, axis=2)[:, :, np.newaxis] + np.float32(1e-3)
     return np.asarray(np.float32(10) * np.log10(power / total + np.float32(1e-4)))

@@ -4,23 +4,22 @@ Evidence is accumulated hop by hop in the order of the sound: whether a reading 
 difference to what is believed afterwards.
 """
 
-from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
-import numpy as np
 import trio
 
 from ...core.audio import Gap, PcmChunk, Window
 from ...core.emotion import LABELS, NEUTRAL, EmotionReading, Gated
 from ...core.frames import BLOCK_MS, BlockCutter, Skipped
 from . import baseline
-from .batch import MOST, Beliefs, hop, skip
-from .memory import CALIBRATION_MS, MEMORY, Ring, blank, remember_nothing
+from .batch import MOST, Beliefs, Call, hop, skip
+from .judgement import Judgement, nothing
+from .memory import CALIBRATION_MS, Ring, blank, caller_of, line_of, remember_nothing
 from .model import SHIPPED, Model, load, strongest
 from .spectrum import Floats
 
@@ -31,20 +30,6 @@ _BACKLOG: Final = 5
 """Blocks, a second of sound, that wait for a reader; a call that nobody reads is judged as it is heard."""
 
 
-class Judgement(NamedTuple):
-    """What is believed at the end of a hop."""
-
-    end_ms: int
-    """Since the first sound."""
-    shares: Floats
-    """Accumulated belief, over LABELS: a row of what was found of all calls together, which is smaller than numbers."""
-    scores: Floats
-    """Of the last stretch alone, likewise."""
-    quality: float
-    speech_ms: int
-    """Heard in the call so far."""
-
-
 class LocalSession:
     def __init__(self, engine: "LocalEngine | None" = None) -> None:
         self._engine = engine or LocalEngine()
@@ -52,9 +37,10 @@ class LocalSession:
         self._now_ms = 0
         self._cutter = BlockCutter()
         self.memory, self.ring = blank(1), Ring()
-        self.pending: deque[Floats | int] = deque()
+        self.call = Call(self.memory["sound"][0], line_of(self.memory), caller_of(self.memory), self.ring)
+        self.pending: list[Floats | int] = []
         """Blocks of sound not yet judged, and milliseconds that never came."""
-        self._judgements = deque([_nothing(0)], maxlen=_REMEMBERED)
+        self._judgements = [nothing(0)]
 
     def hear(self, sound: PcmChunk | Gap) -> None:
         """Take the next sound. Chunks and gaps may be of any length; the result does not depend on it."""
@@ -69,6 +55,15 @@ class LocalSession:
     async def read(self, window: Window) -> EmotionReading:
         """The belief at the window's end, or the newest where that is not to be had."""
         await self._engine.catch_up(self)
+        return self._reading(window)
+
+    def read_at_once(self, window: Window) -> EmotionReading | None:
+        """The same (`ports.Prompt`): mostly there is one block to be judged, or somebody else has had it judged."""
+        if self.pending:
+            self._engine.judge_with_others(self)
+        return None if self.pending else self._reading(window)
+
+    def _reading(self, window: Window) -> EmotionReading:
         end_ms = window.end_ms - (self._origin_ms or 0)
         judgement = next((known for known in self._judgements if known.end_ms >= end_ms), self._judgements[-1])
         quality = judgement.quality * (1.0 - window.missing_ms / max(1, window.end_ms - window.start_ms))
@@ -88,7 +83,7 @@ class LocalSession:
 
     def forget(self) -> None:
         """Overwrite everything heard and believed, at once. The session then begins anew."""
-        self.pending, waiting = deque(), self.pending
+        self.pending, waiting = [], self.pending
         for block in waiting:
             if not isinstance(block, int):
                 block[:] = 0
@@ -98,18 +93,14 @@ class LocalSession:
         for judgement in self._judgements:
             judgement.shares[:] = judgement.scores[:] = 0
         self._judgements.clear()
-        self._judgements.append(_nothing(self._now_ms))
+        self._judgements.append(nothing(self._now_ms))
 
-    def note(self, ms: int, shares: Floats, scores: Floats, quality: float, speech_ms: int) -> None:
+    def note(self, ms: int, found: Beliefs, at: int) -> None:
         """What is believed after the next so many milliseconds."""
         self._now_ms += ms
-        self._judgements.append(Judgement(self._now_ms, shares, scores, quality, speech_ms))
-
-
-def _nothing(end_ms: int) -> Judgement:
-    scores = np.zeros(len(LABELS), dtype=np.float32)
-    scores[0] = 1.0
-    return Judgement(end_ms, np.zeros_like(scores), scores, 0.0, 0)
+        self._judgements.append(Judgement(self._now_ms, found, at))
+        if len(self._judgements) > _REMEMBERED:
+            del self._judgements[0]
 
 
 class LocalEngine:
@@ -159,8 +150,8 @@ class LocalEngine:
         """Judge what never came, and one block of sound, of each of these."""
         for session in sessions:
             while session.pending and isinstance(missing := session.pending[0], int):
-                _note([session], skip(self._model, session.memory, session.ring, missing), missing)
-                session.pending.popleft()
+                session.note(missing, skip(self._model, session.memory, session.ring, missing), 0)
+                del session.pending[0]
         ready = [session for session in sessions if session.pending]
         if ready:
             self._hop(ready)
@@ -170,22 +161,12 @@ class LocalEngine:
 
     def _hop(self, sessions: list[LocalSession]) -> None:
         """The next block of sound of each."""
-        blocks = [block for session in sessions if not isinstance(block := session.pending.popleft(), int)]
-        records = [session.memory.view(np.uint8) for session in sessions]  # plain bytes are gathered much faster
-        memory = np.concatenate(records).view(MEMORY)
-        beliefs = hop(self._model, memory, [session.ring for session in sessions], np.stack(blocks))
-        for record, after in zip(records, memory.view(np.uint8).reshape(len(records), -1), strict=True):
-            record[:] = after
-        _note(sessions, beliefs, BLOCK_MS)
+        blocks = [block for session in sessions if not isinstance(block := session.pending.pop(0), int)]
+        found = hop(self._model, [session.call for session in sessions], blocks)
+        for at, session in enumerate(sessions):
+            session.note(BLOCK_MS, found, at)
         for block in blocks:
-            block[:] = 0
-
-
-def _note(sessions: list[LocalSession], beliefs: Beliefs, ms: int) -> None:
-    """Tell each what is believed of it after the next so many milliseconds."""
-    columns = (beliefs.shares, beliefs.scores, beliefs.quality.tolist(), beliefs.speech_ms.tolist())
-    for session, *believed in zip(sessions, *columns, strict=True):
-        session.note(ms, *believed)
+            block.fill(0)
 
 
 @cache

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ...core.audio import SAMPLES_PER_MS
 from ...core.matrix import Floats, times
-from ...core.pitch import COMPRESSION, FRAME, HALF, LIKENESS, SILENCE, VOICE_HZ, best_periods, transforms
+from ...core.pitch import COMPRESSION, FRAME, LIKENESS, VOICE_HZ, best_periods, framed_powers, transforms
 
 ROW_MS: Final = 20
 ROWS: Final = 10
@@ -72,17 +72,15 @@ def look(sounds: Floats) -> Spectra:
 
 def powers(sounds: Floats) -> Floats:
     """Power at the frequencies in the rows of such blocks, shape (n, 10, frequencies)."""
-    frames = np.lib.stride_tricks.sliding_window_view(sounds, FRAME, axis=1)[:, ::STEP]
-    first, last = frames[:, :, :HALF], frames[:, :, : HALF - 1 : -1]
-    power = np.square(times((first + last).reshape(-1, HALF), _COSINES))
-    power += np.square(times((first - last).reshape(-1, HALF), _SINES))
-    power += SILENCE
-    return power.reshape(len(sounds), ROWS, len(_HZ))
+    return framed_powers(sounds, STEP, _COSINES, _SINES)
 
 
 def levels(power: Floats) -> Floats:
     """Shape (n, 10), dB below full scale between 200 and 1800 Hz."""
-    return np.asarray(10 * np.log10(power[:, :, :_VOICE].sum(axis=2)))
+    total: Floats = np.add.reduce(power[:, :, :_VOICE], axis=2)
+    np.log10(total, out=total)
+    total *= 10
+    return total
 
 
 def bands(power: Floats) -> Floats:
@@ -93,8 +91,10 @@ def bands(power: Floats) -> Floats:
 def spectra(power: Floats, level_db: Floats) -> Spectra:
     """All that is made of n blocks."""
     n = len(power)
-    voice = power[:, :, :_VOICE].reshape(n * ROWS, _VOICE)
-    periodicity, hz = best_periods(times(np.exp(COMPRESSION * np.log(voice)), LIKENESS))
+    compressed = np.log(power[:, :, :_VOICE])
+    compressed *= COMPRESSION
+    np.exp(compressed, out=compressed)
+    periodicity, hz = best_periods(times(compressed.reshape(n * ROWS, _VOICE), LIKENESS))
     return Spectra(
         bands=bands(power),
         level_db=level_db,

@@ -3,7 +3,6 @@
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .spectrum import BANDS, CENTRES_HZ, ROWS, Floats, Spectra, times
 from .voice import Voices
@@ -91,20 +90,24 @@ def summarise(spectra: Spectra, voices: Voices, before: Floats | None) -> tuple[
     else:
         first = np.where(before[:, -1:] == 0, now[:, 0], before)  # zeros: nothing was heard before
         before[:] = now[:, -1]
-    then = np.concatenate((first[:, np.newaxis], now[:, :-1]), axis=1)
-    steps = now - then
+    steps = np.empty_like(now)
+    np.subtract(now[:, 0], first, out=steps[:, 0])
+    np.subtract(now[:, 1:], now[:, :-1], out=steps[:, 1:])
     changes = np.abs(steps)
     rows[:, :, 2 * _V : 2 * _V + CEPSTRA] = changes[:, :, BANDS:-1]
-    rows[:, :, -3] = changes[:, :, :BANDS].mean(axis=2)
+    rows[:, :, -3] = np.add.reduce(changes[:, :, :BANDS], axis=2) / np.float32(BANDS)
     rows[:, :, -2] = changes[:, :, -1]
     glides = np.abs(voices.octaves[:, 1:] - voices.octaves[:, :-1])
     rows[:, :, -1] = np.where(has_pitch[:, 1:] & has_pitch[:, :-1], _SEMITONES * np.minimum(glides, 0.3), 0)
 
-    masks = np.stack((voices.voiced, voices.speech), axis=1).astype(np.float32)
+    masks = np.empty((n, 2, ROWS), dtype=np.float32)
+    masks[:, 0], masks[:, 1] = voices.voiced, voices.speech
     sums = np.empty((n, SIZE), dtype=np.float32)
     np.matmul(masks, rows, out=sums[:, : 2 * _OF_ONE].reshape(n, 2, _OF_ONE))
-    sums[:, 2 * _OF_ONE :] = _counted(voices, masks, pitch, level, upper, steps[:, :, -1])
-    return sums, np.stack((level, upper), axis=1)
+    _count(voices, masks, pitch, level, upper, steps[:, :, -1], sums[:, 2 * _OF_ONE :].T)
+    tracks = np.empty((n, 2, ROWS), dtype=np.float32)
+    tracks[:, 0], tracks[:, 1] = level, upper
+    return sums, tracks
 
 
 def last_row(bands: Floats) -> Floats:
@@ -116,33 +119,31 @@ def _shapes(bands: Floats) -> tuple[Floats, Floats, Floats, Floats]:
     """Of rows, shape (n, 10, BANDS): power by region, shape of the spectrum, its cepstra; and their bands, cepstra and
     level in one."""
     n = len(bands)
-    bands_db = _DB * np.log10(bands)
+    now = np.empty((n, ROWS, BEFORE), dtype=np.float32)
+    bands_db, cepstra, level = now[:, :, :BANDS], now[:, :, BANDS:-1], now[:, :, -1:]
+    np.multiply(np.log10(bands), _DB, out=bands_db)
     regions = times(bands.reshape(n * ROWS, BANDS), _REGIONS).reshape(n, ROWS, 6)
-    level = _DB * np.log10(regions[:, :, 3:4])
+    np.multiply(np.log10(regions[:, :, 3:4]), _DB, out=level)
     shape = np.maximum(bands_db - level, _FAINTEST_DB)
-    cepstra = times(shape.reshape(n * ROWS, BANDS), _COSINES).reshape(n, ROWS, CEPSTRA)
-    return regions, shape, cepstra, np.concatenate((bands_db, cepstra, level), axis=2)
+    cepstra[:] = times(shape.reshape(n * ROWS, BANDS), _COSINES).reshape(n, ROWS, CEPSTRA)
+    return regions, shape, cepstra, now
 
 
-def _counted(
-    voices: Voices, masks: Floats, pitch: Floats, level: Floats, upper: Floats, rises: Floats
-) -> NDArray[np.float32]:
-    """In the order of COUNTS."""
+def _count(
+    voices: Voices, masks: Floats, pitch: Floats, level: Floats, upper: Floats, rises: Floats, out: Floats
+) -> None:
+    """Into `out`, shape (len(COUNTS), n), in their order."""
     voiced = voices.voiced
     with_voice = masks[:, 0]
-    starts = voiced & ~np.concatenate((voices.octaves[:, :1] > 0, voiced[:, :-1]), axis=1)
+    starts = voiced.copy()
+    starts[:, 0] &= voices.octaves[:, 0] <= 0
+    starts[:, 1:] &= ~voiced[:, :-1]
     tops = (rises[:, :-1] > 0) & (rises[:, 1:] <= 0) & voices.speech[:, :-1]
-    return np.stack(
-        (
-            with_voice.sum(axis=1),
-            masks[:, 1].sum(axis=1),
-            starts.sum(axis=1, dtype=np.float32),
-            tops.sum(axis=1, dtype=np.float32),
-            (with_voice * pitch * level).sum(axis=1),
-            (with_voice * upper * level).sum(axis=1),
-            np.where(voiced, level, np.float32(_EXTREMES["loudest"])).max(axis=1),
-            np.where(voiced, pitch, np.float32(_EXTREMES["highest"])).max(axis=1),
-            np.where(voiced, pitch, np.float32(_EXTREMES["lowest"])).min(axis=1),
-        ),
-        axis=1,
-    )
+    np.add.reduce(masks, axis=2, out=out[:2].T)  # of whole numbers: exact in any order
+    np.add.reduce(starts, axis=1, dtype=np.float32, out=out[2])
+    np.add.reduce(tops, axis=1, dtype=np.float32, out=out[3])
+    np.add.reduce(with_voice * pitch * level, axis=1, out=out[4])
+    np.add.reduce(with_voice * upper * level, axis=1, out=out[5])
+    np.maximum.reduce(np.where(voiced, level, np.float32(_EXTREMES["loudest"])), axis=1, out=out[6])
+    np.maximum.reduce(np.where(voiced, pitch, np.float32(_EXTREMES["highest"])), axis=1, out=out[7])
+    np.minimum.reduce(np.where(voiced, pitch, np.float32(_EXTREMES["lowest"])), axis=1, out=out[8])

@@ -5,7 +5,7 @@ learnt, and a row that is missed is evidence lost.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,20 +61,34 @@ def judge(spectra: Spectra, floor_db: Floats, octaves: Floats, good: Flags) -> V
     `floor_db`: shape (n, rows), or (n, 1). `octaves` (n, 12) and `good` (n, 8) are what each call remembers of the rows
     before; they are brought up to date in place.
     """
-    audible = spectra.level_db > audible_db(floor_db)
-    periodic = (spectra.periodicity > _PERIODIC) & audible & (spectra.hz < _HIGHEST_HZ)
+    periodic = spectra.periodicity > _PERIODIC
+    periodic &= spectra.level_db > audible_db(floor_db)
+    periodic &= spectra.hz < _HIGHEST_HZ
     pitch = np.concatenate((octaves, np.where(periodic, np.log2(spectra.hz), NO_VOICE)), axis=1)
-    glides = (np.abs(pitch[:, 1:] - pitch[:, :-1]) < _GLIDE) & (pitch[:, 1:] > 0)
-    lately = np.lib.stride_tricks.sliding_window_view(pitch, HELD_ROWS + 1, axis=1)
-    held = lately.max(axis=2) - lately.min(axis=2) < _HELD
-    new = glides[:, HELD_ROWS - 1 :] & ~held
+    now, then = pitch[:, HELD_ROWS:], pitch[:, HELD_ROWS - 1 : -1]
+    new = np.abs(now - then) < _GLIDE
+    new &= now > 0
+    new &= over(np.maximum, pitch, HELD_ROWS + 1) - over(np.minimum, pitch, HELD_ROWS + 1) >= _HELD
     goods = np.concatenate((good, new), axis=1)
     voiced = new.copy()
     voiced[:, :-1] |= new[:, 1:] & periodic[:, :-1]
-    speech = np.lib.stride_tricks.sliding_window_view(goods, HANGOVER + 1, axis=1).any(axis=2) | voiced
+    speech = over(np.logical_or, goods, HANGOVER + 1) | voiced
     octaves[:] = pitch[:, -HELD_ROWS:]
     good[:] = goods[:, -HANGOVER:]
     return Voices(voiced, speech, pitch[:, HELD_ROWS - 1 :], floor_db[:, -1])
+
+
+def over(most: np.ufunc, values: NDArray[Any], length: int) -> NDArray[Any]:
+    """The most, in the sense of this function, of every so many values in a row: shape (n, m) to (n, m - length + 1).
+
+    Of two neighbours, then of four, of eight: a few short steps, since it does not matter how often a value is seen.
+    """
+    known = 1
+    while known < length:
+        step = min(known, length - known)
+        values = most(values[:, :-step], values[:, step:])
+        known += step
+    return values
 
 
 def new_octaves(n: int) -> Floats:
