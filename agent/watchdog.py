@@ -11,6 +11,8 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
+from types import FrameType
 
 import structlog
 import trio
@@ -68,14 +70,20 @@ class Watchdog(trio.abc.Instrument):
                 continue
             named = step
             self.barked += 1
-            stack = traceback.extract_stack(frame)[-FRAMES:]
+            at = places(frame)
             del frame  # or all that it holds, a whole call perhaps, would live until the next step is named
             log.warning(
                 "loop.blocked",
                 task=task,
-                at=[f"{place.filename}:{place.lineno} {place.name}" for place in stack],
+                at=at,
                 ms=round(1000 * (time.perf_counter() - since)),
             )
+
+
+def places(frame: FrameType) -> list[str]:
+    """Where its innermost frames stand, the innermost last. `extract_stack` would read whole sources, and keep them."""
+    steps = islice(traceback.walk_stack(frame), FRAMES)
+    return [f"{at.f_code.co_filename}:{line} {at.f_code.co_name}" for at, line in steps][::-1]
 
 
 async def lag(observe: Callable[[float], None]) -> None:

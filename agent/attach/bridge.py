@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import trio
 
+from ..apart import start_apart
 from ..assistants.vapi_messages import ServerMessage
 from ..calls.call import Call
 from ..calls.directory import CallDirectory
@@ -52,8 +53,8 @@ class Bridge:
             call.announce()
         elif call.relay is None:
             bridged = BridgedCall(call, self._means)
-            self._errands.start_soon(bridged.ask)
-            self._errands.start_soon(self._serve, bridged)
+            start_apart(self._errands, bridged.ask)
+            start_apart(self._errands, self._serve, bridged)
         return connect_stream(**offer.stream(call), fallback=self._fallback)
 
     async def _serve(self, bridged: BridgedCall) -> None:

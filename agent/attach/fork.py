@@ -11,6 +11,7 @@ import structlog
 import trio
 
 from ..actors.supervision import jittered
+from ..apart import start_apart
 from ..assistants.vapi_messages import ServerMessage
 from ..calls.call import Call
 from ..calls.directory import CallDirectory
@@ -67,7 +68,7 @@ class Fork:
             call_sid = next(filter(is_call_sid, message.call_sids), None)
             if call_sid is not None and (call := self._begun.begin(call_sid, message)) is not None:
                 if self._takes_audio:
-                    self._errands.start_soon(self._ask_for_audio, call)
+                    start_apart(self._errands, self._ask_for_audio, call)
                 else:
                     call.awaits_audio = False
 

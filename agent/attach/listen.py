@@ -11,6 +11,7 @@ from functools import partial
 import structlog
 import trio
 
+from ..apart import start_apart
 from ..assistants.vapi import BadControlUrl
 from ..assistants.vapi_dial import checked_socket_url
 from ..assistants.vapi_listen import ListenShape
@@ -88,4 +89,4 @@ class Listen:
             public_key=self._listening.public_key,
             heartbeat_s=self._listening.heartbeat_s,
         )
-        self._errands.start_soon(partial(line.run, engine=self._listening.engine))
+        start_apart(self._errands, partial(line.run, engine=self._listening.engine))

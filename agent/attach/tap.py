@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import structlog
 import trio
 
+from ..apart import start_apart
 from ..assistants.vapi import BadControlUrl, VapiControl
 from ..assistants.vapi_calls import BypassCall, VapiCalls
 from ..assistants.vapi_messages import ServerMessage
@@ -66,7 +67,7 @@ class Tap:
         asked = self._asked.get(offer.call_sid)
         if asked is None:
             asked = self._asked[offer.call_sid] = Asked(offer.call_sid)
-            self._errands.start_soon(self._ask, asked, offer.caller)
+            start_apart(self._errands, self._ask, asked, offer.caller)
         with trio.move_on_after(ANSWER_S):
             await asked.answered.wait()
         if asked.call is None or asked.given_up:

@@ -2,7 +2,7 @@
 last minute of it. Pure: the caller says what time it is, in seconds that never go back.
 """
 
-from collections import deque
+from array import array
 from operator import mul
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ POINTS = 60
 
 Point = tuple[int, float, float, float]
 """`t` in milliseconds since the call began, p, low, high."""
+NUMBERS = 4
 
 
 class Anger(NamedTuple):
@@ -30,21 +31,23 @@ class Curve:
     """One call's. What it keeps is bounded, however often readings come."""
 
     def __init__(self) -> None:
-        self._readings: deque[tuple[float, float]] = deque(maxlen=READINGS_KEPT)
-        self._points: deque[Point] = deque(maxlen=POINTS)
+        self._read_at, self._readings = array("d"), array("d")
+        self._points = array("d")
+        """The numbers of one after the other: as tuples they would take six times the room."""
         self._last: Anger | None = None
         self._fresh = False
         self.samples = 0
         """Readings so far."""
 
     def forget(self) -> None:
-        self._readings.clear()
-        self._points.clear()
+        self._read_at, self._readings, self._points = array("d"), array("d"), array("d")
         self._last, self._fresh, self.samples = None, False, 0
 
     def add(self, anger: float, now: float) -> None:
         """One reading's, whether or not it was sure enough to count."""
-        self._readings.append((now, min(1.0, max(0.0, anger))))
+        self._read_at.append(now)
+        self._readings.append(min(1.0, max(0.0, anger)))
+        del self._read_at[:-READINGS_KEPT], self._readings[:-READINGS_KEPT]
         self._fresh = True
         self.samples += 1
 
@@ -52,23 +55,24 @@ class Curve:
         """As of the newest reading: while none comes, that holds; None: there never was one. `believed`: what the mood
         says, where it is one of anger; else the readings' mean, the newer weighing more."""
         if self._fresh:
-            self._fresh, newest = False, self._readings[-1][0]
-            while newest - self._readings[0][0] >= window_s:
-                self._readings.popleft()
-            values = [value for _, value in self._readings]
+            self._fresh, newest = False, self._read_at[-1]
+            old = sum(newest - at >= window_s for at in self._read_at)
+            del self._read_at[:old], self._readings[:old]
             if believed is None:
-                weights = [window_s - (newest - at) for at, _ in self._readings]
-                believed = sum(map(mul, weights, values)) / sum(weights)
-            self._last = Anger(believed, min(believed, *values), max(believed, *values))
+                weights = [window_s - (newest - at) for at in self._read_at]
+                believed = sum(map(mul, weights, self._readings)) / sum(weights)
+            self._last = Anger(believed, min(believed, *self._readings), max(believed, *self._readings))
         return self._last
 
     def mark(self, t_ms: int, anger: Anger) -> None:
         """Keep this as the point of its second, where that has none yet."""
-        if not self._points or self._points[-1][0] // 1000 < t_ms // 1000:
-            self._points.append((t_ms, round(anger.p, 2), round(anger.low, 2), round(anger.high, 2)))
+        if not self._points or self._points[-NUMBERS] // 1000 < t_ms // 1000:
+            self._points.extend((t_ms, round(anger.p, 2), round(anger.low, 2), round(anger.high, 2)))
+            del self._points[: -NUMBERS * POINTS]
 
     def points(self, t_ms: int) -> list[Point]:
         """The last minute, oldest first."""
-        while self._points and self._points[0][0] <= t_ms - 1000 * POINTS:
-            self._points.popleft()
-        return list(self._points)
+        while self._points and self._points[0] <= t_ms - 1000 * POINTS:
+            del self._points[:NUMBERS]
+        columns = (self._points[column::NUMBERS] for column in range(1, NUMBERS))
+        return list(zip(map(int, self._points[::NUMBERS]), *columns, strict=True))

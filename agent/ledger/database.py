@@ -26,7 +26,8 @@ def connect(folder: Path, *, busy_s: float = BUSY_S) -> sqlite3.Connection:
     the file, OSError and sqlite3.Error with what is wrong with the disk."""
     path = own(folder / DATABASE)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, stat.S_IRUSR | stat.S_IWUSR))  # its companions take its mode
-    db = sqlite3.connect(path, timeout=busy_s, isolation_level=None, check_same_thread=False)
+    # A statement that is kept for later keeps what was last bound to it: megabytes of segments, of whatever calls.
+    db = sqlite3.connect(path, timeout=busy_s, isolation_level=None, check_same_thread=False, cached_statements=0)
     try:
         for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "secure_delete = ON", "temp_store = MEMORY"):
             db.execute(f"PRAGMA {pragma}")
