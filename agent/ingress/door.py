@@ -224,6 +224,11 @@ async def listen(host: str, port: int) -> list[trio.SocketListener]:
         ) from None
 
 
+def bracketed(host: str) -> str:
+    """A host as it stands in an address."""
+    return f"[{host}]" if ":" in host else host
+
+
 async def serve_door(
     door: Door,
     *,

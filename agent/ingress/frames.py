@@ -9,6 +9,8 @@ none is passed over.
 
 from struct import Struct
 
+import numpy as np
+
 _FINAL_TEXT = 0x81
 _MASKED = 0x80
 _SHORTEST = _MASKED + 2
@@ -17,29 +19,46 @@ _LONG = 0xFE
 """The second byte of a masked frame whose length is in the two behind it; 255: in the eight behind it."""
 _SHORTEST_LONG = 126
 """Bytes. What is shorter has its length in 7 bits."""
-_HEAD, _LONG_HEAD = 6, 8
-"""Bytes in front of the text, mask included."""
+_HEAD, _LONG_HEAD = bytes(6), bytes(8)
+"""What stands in front of the text, as a mask that changes nothing. The last four bytes of it are the text's mask."""
 
-_long_head = Struct("<HBBI").unpack_from
-"""Both first bytes; the length, high and low; the mask, first byte lowest."""
+_head = Struct("<HBB").unpack_from
+"""Both first bytes; the length, high and low, where it is in two."""
 _LONG_TEXT = _FINAL_TEXT | _LONG << 8
-_short_mask = Struct("<xxI").unpack_from
+
+_BYTE = np.dtype(np.uint8)
 
 
-def _ones(words: int) -> int:
-    """A 1 in each of so many words of four bytes: multiplied by it, a mask lies over all of them."""
-    return int.from_bytes(b"\x01\x00\x00\x00" * words, "little")
+def _whole(data: bytes) -> tuple[list[slice], list[bytes]]:
+    """Where the texts are of the frames that are whole, up to the first of another shape; and the mask that lies over
+    `data` as far as these go, in pieces."""
+    texts: list[slice] = []
+    masks: list[bytes] = []
+    at, size = 0, len(data)
+    while size - at >= len(_LONG_HEAD):
+        shape, high, low = _head(data, at)
+        if shape == _LONG_TEXT:
+            head, length = _LONG_HEAD, high << 8 | low
+            if length < _SHORTEST_LONG:
+                break
+        elif data[at] == _FINAL_TEXT and _SHORTEST <= data[at + 1] < _LONG:
+            head, length = _HEAD, data[at + 1] - _MASKED
+        else:
+            break
+        start = at + len(head)
+        end = start + length
+        if end > size:
+            break
+        texts.append(slice(start, end))
+        masks += head, (data[start - 4 : start] * (length // 4 + 1))[:length]
+        at = end
+    return texts, masks
 
 
-_ONES = [_ones(words) for words in range(256)]
-
-
-def unmasked(data: bytes, start: int, end: int, mask: int) -> bytes:
-    """`data[start:end]` without its mask: as one long number, which is the quickest way there is in plain Python."""
-    size = end - start
-    words = size // 4 + 1
-    ones = _ONES[words] if words < len(_ONES) else _ones(words)
-    return (int.from_bytes(data[start:end], "little") ^ mask * ones).to_bytes(4 * words, "little")[:size]
+def _unmasked(data: bytes, masks: list[bytes]) -> bytes:
+    """`data` as far as its mask goes, without it: in one step for all frames, the quickest without C of our own."""
+    mask = b"".join(masks)
+    return (np.frombuffer(data, _BYTE, len(mask)) ^ np.frombuffer(mask, _BYTE)).tobytes()
 
 
 class Frames:
@@ -58,26 +77,16 @@ class Frames:
         if self.rest:
             data = self.rest + data
         messages: list[str] = []
-        at, size = 0, len(data)
-        try:
-            while size - at >= _LONG_HEAD:
-                shape, high, low, mask = _long_head(data, at)
-                if shape == _LONG_TEXT:
-                    start, length = at + _LONG_HEAD, high << 8 | low
-                    if length < _SHORTEST_LONG:
-                        break
-                elif data[at] == _FINAL_TEXT and _SHORTEST <= data[at + 1] < _LONG:
-                    start, length = at + _HEAD, data[at + 1] - _MASKED
-                    (mask,) = _short_mask(data, at)
-                else:
-                    break
-                end = start + length
-                if end > size:
-                    break
-                messages.append(unmasked(data, start, end, mask).decode())
-                at = end
-        except UnicodeDecodeError:
-            self.ended = True
+        texts, masks = _whole(data)
+        at = 0
+        if texts:
+            plain = _unmasked(data, masks)
+            try:
+                for text in texts:
+                    messages.append(plain[text].decode())
+                    at = text.stop
+            except UnicodeDecodeError:
+                self.ended = True
         self.rest = data[at:]
         if self.rest and not _may_be_one(self.rest):
             self.ended = True

@@ -5,6 +5,8 @@ task is parked. What a message does, it does at once and without waiting, in whi
 mailbox hears a frame, the relay learns of a mark.
 """
 
+from math import ceil
+
 import structlog
 import trio
 
@@ -14,7 +16,7 @@ from ..errors import BadMessage
 from ..ports import Relay
 from ..telephony.twilio import KeyPressed, LineEnded, LineStarted, MarkPlayed, MediaStream
 from .socket import NORMAL, Closing, LineGone, Socket
-from .sweep import Sweep
+from .sweep import ROUND_S, Sweep
 
 log = structlog.get_logger()
 
@@ -22,6 +24,8 @@ START_S = 5.0
 """How long `start`, which carries the token, is waited for."""
 UNREADABLE_LIMIT = 50
 """Messages skipped before the line is closed."""
+ROUNDS = 3
+"""A line that waits for sound alone is asked in every third round: a key or an end is noticed within 120 ms."""
 
 BAD_TOKEN: Closing = (1008, "Invalid token")
 SUPERSEDED: Closing = (1008, "Superseded")
@@ -93,17 +97,21 @@ class SocketLine:
             if self._closing is None:
                 self._take(message, now)
 
-    def hear(self, data: bytes, now: float) -> bool:
+    def hear(self, data: bytes, now: float) -> int:
         """What the sweep has read (`sweep.Swept`)."""
         if not data:
             self._socket.over = True
-            return False
-        lane = self._socket.lane
-        for message in lane.feed(data):
+            return 0
+        lane, mailbox = self._socket.lane, self._call.mailbox
+        messages = lane.feed(data)
+        frames = self._messages.run_of_frames(messages, now) if self._closing is None else ()
+        if frames:
+            mailbox.hear(self, *frames)
+        for message in messages[len(frames) :]:
             self._take(message, now)
             if self._closing is not None:
-                return False
-        return not lane.ended
+                return 0
+        return 0 if lane.ended else max(1, min(ROUNDS, ceil(mailbox.idle_s(now) / ROUND_S)))
 
     def keeps_up(self) -> bool:
         return self._call.mailbox.keeps_up

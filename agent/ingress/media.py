@@ -9,6 +9,7 @@ close. Each connection has a task of its own for all this, which is parked while
 import structlog
 import trio
 
+from ..calls.call import Call
 from ..calls.directory import CallDirectory
 from ..core.emotion import Outcome
 from ..telephony.signature import SignatureCheck
@@ -32,7 +33,7 @@ class MediaLines:
 
     def __init__(self, directory: CallDirectory, signature: SignatureCheck) -> None:
         self._directory, self._signature = directory, signature
-        self._sweep = Sweep(behind=directory.load.lines_behind)
+        self._sweep = Sweep(behind=directory.load.lines_behind, over=directory.gathering.round_over)
 
     async def sweep(self) -> None:
         """Read the lines, until cancelled."""
@@ -42,22 +43,26 @@ class MediaLines:
         """One connection, from its handshake to its end. `head` is its request's, `rest` what came behind that."""
         asked = await shaken(stream, head)
         if asked is not None:
-            socket = Socket(stream, rest)
-            await socket.part(*await self._converse(socket, asked))
+            socket, call = Socket(stream, rest), self._asked_for(asked)
+            del asked, head, rest  # a line is long
+            await socket.part(*(call if isinstance(call, tuple) else await self._converse(socket, call)))
 
-    async def _converse(self, socket: Socket, asked: Asked) -> Closing:
-        """Everything between handshake and close; says how to close."""
+    def _asked_for(self, asked: Asked) -> Call | Closing:
+        """The call whose line this is to be; or how to close what is none."""
         if not self._signature.verify(asked.headers, asked.path, asked.query, websocket=True):
             return BAD_SIGNATURE
-        call_sid = asked.path.removeprefix(PREFIX).removesuffix("/")
-        call = self._directory.with_line(call_sid)
+        call = self._directory.with_line(asked.path.removeprefix(PREFIX).removesuffix("/"))
         if call is None:
             return DRAINING if self._directory.draining else NOT_FOUND
+        return call
+
+    async def _converse(self, socket: Socket, call: Call) -> Closing:
+        """Everything between handshake and close; says how to close."""
         line = SocketLine(socket, call, self._sweep)
         try:
             return await line.read()
         except Exception:
-            log.exception("line.crashed", call=call_sid)
+            log.exception("line.crashed", call=call.call_sid)
             call.end(Outcome.CRASHED)
             return OUR_BUG
         finally:

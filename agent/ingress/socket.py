@@ -7,6 +7,7 @@ frame; one that was broken off in the middle is the last thing ever said.
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cached_property
 
 import trio
 from wsproto.utilities import LocalProtocolError
@@ -45,11 +46,15 @@ class Socket:
         self.over = False
         """Nothing more will be read: the peer has closed, broken the protocol, or is gone."""
         self._stream, self._rest = stream, rest
-        self._protocol = Protocol()
         self._saying = trio.Lock()
         self._torn = False
         self._pausing = False
         self._unsaid = 0
+
+    @cached_property
+    def _protocol(self) -> Protocol:
+        """Made when it is needed: most sockets have nothing for it until they are closed."""
+        return Protocol()
 
     def fileno(self) -> int:
         """The connection's; it does not block."""

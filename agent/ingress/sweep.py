@@ -4,7 +4,8 @@ Being woken for a message costs several times what the message itself does. So n
 asks each socket for what has come meanwhile, without waiting, and hands it over. A line through which the caller speaks
 with the assistant is urgent, and asked every 10 ms. However much a socket has to say, it gives its share and no more;
 the rest waits in the kernel, and behind that at the peer, and it is asked again 10 ms later, once what it gave has been
-listened to: of a burst, as after a stall on the way, nothing is lost for coming too fast. No more is read in one
+listened to: of a burst, as after a stall on the way, nothing is lost for coming too fast. And asking costs more than
+what is said: a line that knows that there is nothing to gain by it yet sits a round or two out. No more is read in one
 stretch than takes about a millisecond; then everybody else has their turn. Without lines there are no rounds.
 """
 
@@ -19,6 +20,7 @@ BEAT_S = 0.01
 """Between two rounds of those that are urgent or behind."""
 BEATS_A_ROUND = 4
 """Between two rounds of all."""
+ROUND_S = BEATS_A_ROUND * BEAT_S
 SHARE = 8 * 1024
 """Bytes that one socket may give at a time: half a second of a call. A whole one may wait to be listened to."""
 STRETCH = 32 * 1024
@@ -28,9 +30,9 @@ STRETCH = 32 * 1024
 class Swept(Protocol):
     """Who hears what a socket gives."""
 
-    def hear(self, data: bytes, now: float) -> bool:
-        """Take what has come, at most `SHARE` bytes; empty: it has ended. `now`: seconds on the loop's clock. Whether
-        to go on. Never waits."""
+    def hear(self, data: bytes, now: float) -> int:
+        """Take what has come, at most `SHARE` bytes; empty: it has ended. `now`: seconds on the loop's clock. In which
+        round from now it is to be asked again, 1 being the next; 0: that is enough. Never waits."""
 
     def keeps_up(self) -> bool:
         """Whether what was heard has been listened to, so that a burst may go on."""
@@ -40,10 +42,15 @@ class Swept(Protocol):
 class _Seat:
     """One socket that is read."""
 
+    socket: int
     line: Swept
     urgent: bool
     behind: bool = False
     """It gave its whole share: there may be more."""
+    rounds: int = 1
+    """Until it is its turn, where it is neither urgent nor behind."""
+    empty: bool = False
+    """It is not to be read any more."""
     left: trio.Event = field(default_factory=trio.Event)
     bug: Exception | None = None
 
@@ -51,25 +58,38 @@ class _Seat:
 class Sweep:
     """One for all lines: `run` is the task, `listen` the way in."""
 
-    def __init__(self, *, behind: Callable[[int, int], None] = lambda *_: None) -> None:
+    def __init__(
+        self,
+        *,
+        behind: Callable[[int, int], None] = lambda *_: None,
+        over: Callable[[float], None] = lambda _: None,
+    ) -> None:
         """`behind` hears after every round how many lines have more to say than could be listened to, and of how
-        many."""
-        self._report = behind
-        self._seats: dict[int, _Seat] = {}
+        many; `over` after that, when everybody whom the round has woken has had their turn, how late it began, in
+        seconds."""
+        self._report, self._over = behind, over
+        self._seats: dict[_Seat, None] = {}
+        self._pressing: dict[_Seat, None] = {}
+        """Those that are urgent or behind."""
         self._urgent = 0
         self._occupied = trio.Event()
 
     async def listen(self, socket: int, line: Swept, *, urgent: bool = False) -> None:
         """Have this socket read until its line says that it is enough. `socket`: a file descriptor that does not block
         and stays open meanwhile. What `hear` raises, this raises."""
-        seat = self._seats[socket] = _Seat(line, urgent)
+        seat = _Seat(socket, line, urgent)
+        self._seats[seat] = None
         self._urgent += urgent
+        if urgent:
+            self._pressing[seat] = None
         self._occupied.set()
         try:
             await seat.left.wait()
         finally:
             # Before anybody can close the socket: its number may be another's the moment after.
-            del self._seats[socket]
+            seat.empty = True
+            del self._seats[seat]
+            self._pressing.pop(seat, None)
             self._urgent -= urgent
         if seat.bug is not None:
             raise seat.bug
@@ -81,26 +101,37 @@ class Sweep:
             if not self._seats:
                 self._occupied = trio.Event()
                 await self._occupied.wait()
+                round_due = 0
             beat = max(beat + 1, int(trio.current_time() / BEAT_S))
             if not (self._urgent or behind):
                 beat = max(beat, round_due)
             await trio.sleep_until(beat * BEAT_S)
             everybody = beat >= round_due
+            late_s = trio.current_time() - (round_due or beat) * BEAT_S
             if everybody:
                 round_due = beat + BEATS_A_ROUND
             behind = await self._round(everybody)
             if everybody:
-                self._report(sum(seat.behind for seat in self._seats.values()), len(self._seats))
+                self._report(sum(seat.behind for seat in self._pressing), len(self._seats))
+                for _ in range(2):  # in the first of these steps of the loop they run, but some of them after us
+                    await trio.lowlevel.checkpoint()
+                self._over(late_s)
 
     async def _round(self, everybody: bool) -> bool:
         """Read those whose turn it is; whether any of them is behind."""
         now, read, behind = trio.current_time(), 0, False
-        for socket, seat in list(self._seats.items()):
-            its_turn = seat.urgent or (seat.line.keeps_up() if seat.behind else everybody)
-            if not its_turn or self._seats.get(socket) is not seat or seat.left.is_set():
+        for seat in list(self._seats if everybody else self._pressing):
+            if not (seat.urgent or seat.behind):
+                seat.rounds -= 1
+                if seat.rounds > 0:
+                    continue
+            elif not (seat.urgent or seat.line.keeps_up()):
                 continue
-            got = self._read(socket, seat, now)
-            seat.behind = got == SHARE
+            if seat.empty:
+                continue
+            got = self._read(seat, now)
+            if (got == SHARE) != seat.behind:
+                self._note(seat, behind=not seat.behind)
             behind = behind or seat.behind
             read += got
             if read >= STRETCH:
@@ -108,18 +139,27 @@ class Sweep:
                 now, read = trio.current_time(), 0
         return behind
 
-    def _read(self, socket: int, seat: _Seat, now: float) -> int:
+    def _note(self, seat: _Seat, *, behind: bool) -> None:
+        seat.behind = behind
+        if behind:
+            self._pressing[seat] = None
+        elif not seat.urgent:
+            self._pressing.pop(seat, None)
+
+    def _read(self, seat: _Seat, now: float) -> int:
         """Pass on what has come; how many bytes that was."""
         try:
-            data = os.read(socket, SHARE)
+            data = os.read(seat.socket, SHARE)
         except BlockingIOError:
+            seat.rounds = 1
             return 0
         except OSError:  # reset
             data = b""
         try:
-            goes_on = seat.line.hear(data, now)
+            seat.rounds = seat.line.hear(data, now)
         except Exception as bug:  # of this line, and not the others' affair
-            seat.bug, goes_on = bug, False
-        if not goes_on:
+            seat.bug, seat.rounds = bug, 0
+        if not seat.rounds:
+            seat.empty = True
             seat.left.set()
         return len(data)

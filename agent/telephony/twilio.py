@@ -9,8 +9,9 @@ was, so that skipping a bad message is always safe. Media time is Twilio's own `
 messages come in bursts. Sequence numbers count all messages, those of other events included.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 
 import msgspec
@@ -68,6 +69,9 @@ class Ignored:
     event: str
 
 
+_frame = partial(tuple.__new__, MediaFrame)
+"""A MediaFrame of a tuple, without the call of Python's that a NamedTuple makes."""
+
 Event = Connected | LineStarted | MediaFrame | LineEnded | MarkPlayed | KeyPressed | Ignored
 
 
@@ -88,6 +92,35 @@ class MediaStream:
         """What one message says. Raises BadMessage, and is then as if the message had never come."""
         read = wire.read(message)
         return self._media(read, heard_at) if isinstance(read, wire.Media) else self._rarer(read)
+
+    def run_of_frames(self, messages: Sequence[str], heard_at: float) -> list[MediaFrame]:
+        """What the first of these messages say, for as long as each is one more frame of the caller's with its numbers
+        in order. The first that is anything else, and all behind it, have changed nothing, and are still to be fed.
+
+        `feed` would say the same of every one of them. Nearly all that ever comes goes this way, at half the cost."""
+        frames: list[MediaFrame] = []
+        epoch, stream_sid, sequence = self._epoch_ms, self._stream_sid, self._last_sequence
+        if epoch is None:
+            return frames
+        clock = epoch + self._last_ms
+        try:
+            for message in messages:
+                read = wire.parsed(message) if len(message) <= wire.MAX_MESSAGE else None
+                if not isinstance(read, wire.Media) or read.stream_sid != stream_sid:
+                    break
+                body = read.media
+                digits = f"{read.sequence_number}{body.timestamp}"
+                if body.track != "inbound" or not (digits.isdecimal() and digits.isascii()):
+                    break
+                number, timestamp = int(read.sequence_number), int(body.timestamp)
+                if not (sequence < number < wire.COUNTER_LIMIT and clock <= timestamp < wire.COUNTER_LIMIT):
+                    break
+                sequence, clock = number, timestamp
+                frames.append(_frame((sequence, clock - epoch, body.payload, heard_at)))
+        except wire.UNREADABLE:
+            pass
+        self._last_sequence, self._last_ms = sequence, clock - epoch
+        return frames
 
     def _rarer(self, read: wire.Hello | wire.Start | wire.Stop | wire.Mark | wire.Dtmf | wire.Unknown) -> Event:
         match read:

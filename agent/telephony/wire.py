@@ -96,11 +96,12 @@ Message = Hello | Start | Media | Mark | Dtmf | Stop | Unknown
 
 # Not strict: `chunk` is a number in a string. The counters we use are checked by `counted`, digit by digit.
 _decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Hello | Start | Media | Mark | Dtmf | Stop, strict=False)
-_read: Callable[[str], Message] = _decoder.decode
+parsed: Callable[[str], Message] = _decoder.decode
+"""`read` without what it says of the messages that this cannot read: raises one of `UNREADABLE`."""
 _read_name: Callable[[str], Unknown] = msgspec.json.Decoder(Unknown).decode
 _KNOWN = frozenset({"connected", "start", "media", "mark", "dtmf", "stop"})
 # Not JSON; half a surrogate pair, which has no UTF-8; nested deeper than Python goes.
-_UNREADABLE = (msgspec.DecodeError, UnicodeEncodeError, RecursionError)
+UNREADABLE = (msgspec.DecodeError, UnicodeEncodeError, RecursionError)
 
 
 def read(message: str | bytes) -> Message:
@@ -110,8 +111,8 @@ def read(message: str | bytes) -> Message:
     if len(message) > MAX_MESSAGE:
         raise BadMessage(f"A Twilio message is longer than {MAX_MESSAGE} characters.")
     try:
-        return _read(message)
-    except _UNREADABLE:
+        return parsed(message)
+    except UNREADABLE:
         return _unknown(message)
 
 
@@ -119,7 +120,7 @@ def _unknown(message: str) -> Unknown:
     """A message that is none of ours: fine when its event is new to us, bad when the event is one we know."""
     try:
         other = _read_name(message)
-    except _UNREADABLE:
+    except UNREADABLE:
         raise BadMessage("A Twilio message is not a JSON object with an event.") from None
     if other.event in _KNOWN:
         raise BadMessage(f"A Twilio {other.event} message lacks a field, or has one that cannot be.")

@@ -10,6 +10,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from agent.actors.gathering import Gathering
 from agent.actors.overload import Load
 from agent.calls.mailbox import Mailbox
 from agent.core.audio import MediaFrame
@@ -89,6 +90,7 @@ class House:
     draining: bool = False
     port: int = 0
     load: Load = field(default_factory=Load)
+    gathering: Gathering = field(default_factory=Gathering)
 
     def with_line(self, call_sid: str) -> Call | None:
         return self.call if call_sid == "CA1" else None

@@ -263,3 +263,74 @@ async def test_it_is_said_how_many_lines_have_more_to_say_than_is_listened_to(au
         nursery.cancel_scope.cancel()
     many.close()
     one.close()
+
+
+async def test_a_round_is_over_when_whom_it_woke_has_had_their_turn(autojump_clock: MockClock) -> None:
+    send, receive = trio.open_memory_channel[bytes](9)
+    taken: list[bytes] = []
+    seen: list[int] = []
+
+    class Waking(Hearer):
+        def hear(self, data: bytes, now: float) -> int:
+            send.send_nowait(data)
+            return super().hear(data, now)
+
+    async def woken() -> None:
+        async for data in receive:
+            taken.append(data)
+
+    line, sweep = Waking(), Sweep(over=lambda _: seen.append(len(taken)))
+    async with trio.open_nursery() as nursery:
+        for work in (woken, sweep.run, lambda: sweep.listen(line.near.fileno(), line)):
+            nursery.start_soon(work)
+        await trio.sleep(BEAT_S / 2)  # between two rounds
+        before = len(seen)
+        for _ in range(3):
+            line.far.send(b".")
+            await trio.sleep(ROUND_S)
+        nursery.cancel_scope.cancel()
+    line.close()
+    assert seen[before:] == [1, 2, 3]
+
+
+async def test_a_round_says_how_late_it_began(autojump_clock: MockClock) -> None:
+    late: list[float] = []
+    line, sweep = Hearer(), Sweep(over=late.append)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(sweep.run)
+        nursery.start_soon(lambda: sweep.listen(line.near.fileno(), line))
+        await trio.sleep(3 * ROUND_S)
+        assert late == [pytest.approx(0.0, abs=1e-6)] * len(late)
+        autojump_clock.jump(10 * ROUND_S)
+        await trio.sleep(2 * ROUND_S)
+        nursery.cancel_scope.cancel()
+    line.close()
+    assert 9 * ROUND_S <= max(late) <= 10 * ROUND_S
+    assert late[-1] < ROUND_S, "the next one is in time"
+
+
+async def test_a_line_that_sits_rounds_out_is_asked_in_the_one_it_named_unless_it_is_urgent_or_behind(
+    autojump_clock: MockClock,
+) -> None:
+    class Patient(Hearer):
+        def hear(self, data: bytes, now: float) -> int:
+            super().hear(data, now)
+            return 3
+
+    async def asked(line: Hearer, *, urgent: bool = False) -> list[float]:
+        async with swept(line, urgent=urgent):
+            for _ in range(12 * BEATS_A_ROUND):
+                line.far.send(b".")
+                await trio.sleep(BEAT_S)
+        return [later - sooner for (sooner, _), (later, _) in pairwise(line.heard)]
+
+    assert await asked(Patient()) == pytest.approx([3 * ROUND_S] * 3)
+    assert set(map(round, [beats / BEAT_S for beats in await asked(Patient(), urgent=True)])) == {1}
+
+    behind = Patient()
+    behind.near.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+    behind.far.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+    behind.far.send(b"x" * (4 * SHARE - 1))
+    async with swept(behind):
+        await trio.sleep(ROUND_S + 5 * BEAT_S)
+        assert sum(map(len, behind.data)) == 4 * SHARE - 1
