@@ -32,6 +32,14 @@ class Forgetful(Protocol):
         """Overwrite it. Never waits, never fails; nothing more will be asked of it."""
 
 
+@runtime_checkable
+class Prompt(Protocol):
+    """A session that mostly has its answer at hand."""
+
+    def read_at_once(self, window: Window) -> EmotionReading | None:
+        """What `read` returns, where it need not wait for that; else None. Never waits, raises as `read` does."""
+
+
 class Engine(Protocol):
     """What judges windows; one, shared by many calls."""
 

@@ -18,7 +18,7 @@ from ..core.audio import Gap, PcmChunk, Window
 from ..core.emotion import FAILED, EmotionReading
 from ..errors import EngineRefused, EngineUnavailable
 from ..groups import alone, ungrouped
-from ..ports import Engine, EngineSession, Forgetful, Timeline
+from ..ports import Engine, EngineSession, Forgetful, Prompt, Timeline
 from .channels import Inbox, Outbox
 from .incoming import Heard, Incoming
 from .supervision import Condition, RestartPolicy, keep_running
@@ -162,11 +162,12 @@ class Analyzer:
             raise EngineUnavailable(f"it did not {'close' if opened else 'open'} in time")
 
     async def _read_all(self, session: EngineSession, windows: Inbox[Window], readings: Outbox[Incoming]) -> None:
+        prompt = session if isinstance(session, Prompt) else None
         with self._ear.lent_to(session):
             async for window in windows:
                 self._begins()
                 try:
-                    reading = await self._read(session, window)
+                    reading = await self._read(session, prompt, window)
                 except (EngineUnavailable, EngineRefused):
                     await self._tell(self._failed(window), readings)
                     raise
@@ -178,20 +179,26 @@ class Analyzer:
         elif self._ends is not None:
             self._ends()
 
-    async def _read(self, session: EngineSession, window: Window) -> EmotionReading | None:
-        with trio.move_on_after(self._patience_s):
-            try:
-                self._ear.check()
-                with ungrouped():
+    async def _read(self, session: EngineSession, prompt: Prompt | None, window: Window) -> EmotionReading | None:
+        slow = False
+        try:
+            self._ear.check()
+            reading = None if prompt is None else prompt.read_at_once(window)
+            if reading is None:  # patience is needed where there is something to wait for
+                with trio.move_on_after(self._patience_s) as patience, ungrouped():
                     reading = await session.read(window)
-            except Exception as fault:
-                raise as_engine_error(fault) from fault
-            if self.condition.degraded and reading is not None:
-                self.condition.degraded = False
-                self._timeline.record("analyzer.recovered", engine=self._engine.name, reason="it answers again")
-            return reading if reading is None else self._tempered(reading)
-        self._degrade("slow", "slow")
-        return self._failed(window)
+                slow = patience.cancelled_caught
+        except Exception as fault:
+            raise as_engine_error(fault) from fault
+        if slow:
+            self._degrade("slow", "slow")
+            return self._failed(window)
+        if reading is None:
+            return None
+        if self.condition.degraded:
+            self.condition.degraded = False
+            self._timeline.record("analyzer.recovered", engine=self._engine.name, reason="it answers again")
+        return self._tempered(reading)
 
     async def _without_engine(self, windows: Inbox[Window], readings: Outbox[Incoming]) -> None:
         async for window in windows:

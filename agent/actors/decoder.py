@@ -5,7 +5,7 @@ from typing import Protocol
 
 from ..core.assembly import Assembler
 from ..core.audio import Block, Gap, PcmChunk, Window
-from ..core.speech import SpeechGate
+from ..core.speech import Speech, SpeechGate
 from ..core.windowing import Windower
 from ..ports import Timeline
 from .channels import Inbox, Outbox
@@ -43,15 +43,20 @@ class Decoder:
     async def run(self, frames: Inbox[Block], windows: Outbox[Window], *, dropped: Callable[[], int]) -> None:
         """Decode until the frames end. `dropped` counts the blocks thrown away in front of us, each of which is a gap.
         A block that was on its way when listening stopped is not looked at."""
-        with windows, self._gathering.attended(), self._share:
+
+        def found(speech: Speech) -> None:
+            for window in self._windower.windows(speech):
+                if window.speech_ms and self._listening() and self._share.takes(window):
+                    windows.offer(window)
+
+        with windows, self._gathering.seat(self._gate, found) as seat, self._share:
             async for block in frames:
+                await seat.judged()  # of a burst, one after the other
                 if self._listening() and self._share.takes_block():
                     self._decode(block, dropped() + self._share.unheard_blocks)
                 del block  # or the last one would stay here as long as no other comes
-                speech = await self._gathering.speech(self._gate)
-                for window in self._windower.windows(speech):
-                    if window.speech_ms and self._listening() and self._share.takes(window):
-                        windows.offer(window)
+                seat.heard()
+            await seat.judged()
 
     def _decode(self, block: Block, dropped: int) -> None:
         if self._line_check is not None:

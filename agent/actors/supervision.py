@@ -6,7 +6,7 @@ now and then. Meanwhile somebody must keep taking from its inbox, so that closin
 """
 
 import random
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -37,6 +37,9 @@ class RestartPolicy:
     jitter: float = JITTER
 
 
+USUAL = RestartPolicy()
+
+
 @dataclass(slots=True)
 class Condition:
     """How one actor is doing, for whoever looks in."""
@@ -56,7 +59,7 @@ class Restarts:
 
     def __init__(self, policy: RestartPolicy) -> None:
         self._policy = policy
-        self._recent: deque[float] = deque(maxlen=policy.budget)
+        self._recent: list[float] = []
         self._in_a_row = 0
 
     def delay(self, now: float) -> float:
@@ -66,6 +69,7 @@ class Restarts:
             self._in_a_row = 0
         spent = len(self._recent) == policy.budget and now - self._recent[0] < policy.within_s
         self._recent.append(now)
+        del self._recent[: -policy.budget]
         delay = policy.probe_s if spent else min(policy.longest_s, policy.first_s * 2.0**self._in_a_row)
         self._in_a_row = min(self._in_a_row + 1, 16)
         return jittered(delay, policy.jitter)
@@ -86,7 +90,7 @@ async def keep_running(
     Both functions read the same inbox and return when it has ended, which ends this one too, at once. `condition` says
     how it goes.
     """
-    restarts, condition = Restarts(policy or RestartPolicy()), condition or Condition()
+    restarts, condition = Restarts(policy or USUAL), condition or Condition()
     while True:
         try:
             condition.state = "running"

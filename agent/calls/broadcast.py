@@ -8,7 +8,7 @@ import secrets
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import structlog
 
@@ -22,8 +22,7 @@ WATCHERS = 200
 """At most so many at once; one watcher is a browser tab."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(NamedTuple):
     """One event as it was published."""
 
     number: int
@@ -99,9 +98,6 @@ class Broadcast:
         for forget in self._forgetting:
             forget(call_sid)
         self._recent = deque((shown for shown in self._recent if shown.call_sid != call_sid), maxlen=KEPT)
-
-    def __len__(self) -> int:
-        return len(self._watchers)
 
     @property
     def newest(self) -> int:

@@ -39,6 +39,13 @@ NOTICE_BY_ASSISTANT = ("fork", "listen")
 class Call:
     """Who it is, what is believed about the caller, and how it ended."""
 
+    __slots__ = (
+        *("call_sid", "attach", "caller", "timeline", "profile", "consent", "handover", "mailbox", "readings"),
+        *("readings_inbox", "vapi_call_id", "stream_sid", "relay", "over", "outcome", "ended_at", "assistant_attached"),
+        *("awaits_audio", "mood", "buffer_size", "peak_anger", "present", "standing", "workings", "through_gateway"),
+        *("ended_assistant", "_analyse_after_transfer", "_left_by", "_touched_at", "_tokens", "_turns", "_asked"),
+    )
+
     def __init__(
         self,
         call_sid: str,

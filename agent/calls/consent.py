@@ -51,7 +51,7 @@ class Consent:
 
     def may_listen(self) -> bool:
         """`listening`, for whoever is handed a function."""
-        return self.listening
+        return self._takes_audio and self.told and not self.stopped
 
     def recorded_by(self, record: Record) -> None:
         """Where its two events go."""

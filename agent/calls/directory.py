@@ -14,6 +14,7 @@ import trio
 from ..actors.gathering import Gathering
 from ..actors.heartbeat import checkpoint
 from ..actors.overload import Load
+from ..apart import start_apart
 from ..core.emotion import Outcome
 from ..ports import Assistant, Engine, Ledger
 from ..settings import Settings
@@ -114,7 +115,7 @@ class CallDirectory:
             analyse_after_transfer=self._settings.analyse_after_transfer,
         )
         call.workings.measures = self.measures
-        self._nursery.start_soon(self._serve, call)
+        start_apart(self._nursery, self._serve, call)
         return call
 
     async def _serve(self, call: Call) -> None:

@@ -15,7 +15,7 @@ from math import inf
 import trio
 
 from ..actors.channels import Inbox, Outbox, WhenFull, open_channel
-from ..core.audio import Block, MediaFrame
+from ..core.audio import SAMPLES_PER_MS, Block, MediaFrame
 from ..ports import Line
 
 BLOCK_MS = 200
@@ -23,12 +23,14 @@ BLOCK_MS = 200
 BLOCKS_A_SECOND = 1000 // BLOCK_MS
 FRAMES_A_BLOCK = 50
 """At most; only a carrier with a broken clock gets there."""
+EARLY_MS = 5
+"""A frame may come so much sooner than any before it."""
 
 SUPERSEDED = (1008, "Superseded")
 
 
 class Mailbox:
-    """One call's. `blocks` is the receiving end, for the receiver; `heard_at` the loop time of the newest frame."""
+    """One call's. `blocks` is the receiving end, for the decoder; `heard_at` the loop time of the newest frame."""
 
     def __init__(
         self, *, listening: Callable[[], bool] = lambda: True, on_line: Callable[[], None] = lambda: None
@@ -39,8 +41,8 @@ class Mailbox:
         self._outbox, self.blocks = open_channel(Block, BLOCKS_A_SECOND, WhenFull.DROP_OLDEST)
         self._line: Line | None = None
         self.serial = 0
-        self._closed = False
-        self.connected = trio.Event()
+        self._closed = self._unwanted = False
+        self.connected, self.over = trio.Event(), trio.Event()
         self.heard_at = -inf
         self.sink: Callable[[MediaFrame], None] | None = None
         """A relay's: while it is set, the line is the relay's to hang up. Gets every frame, whoever listens."""
@@ -49,6 +51,7 @@ class Mailbox:
         self._heard_ms = 0
         """Where on the line's clock the call's own begins; and how far that has come, when another line takes over."""
         self._cut_ms = 0  # the media time up to which these frames may go: a block ends with the one that gets there
+        self._ahead_ms = -inf  # how far the line's clock has been ahead of the loop's at the most
 
     def connect(self, line: Line, serial: int) -> bool:
         """Let this line speak for the call. False: a line with a newer token already does."""
@@ -57,32 +60,52 @@ class Mailbox:
         if self._line is not None:
             self._line.hang_up(*SUPERSEDED)
         self._pass_on()
-        self._origin_ms = None
+        self._origin_ms, self._ahead_ms = None, -inf
         self._line, self.serial = line, serial
         self.connected.set()
         self._on_line()
         return True
 
-    def hear(self, line: Line, frame: MediaFrame) -> None:
-        """Take a frame. Ignored from a line that was superseded."""
+    def hear(self, line: Line, *frames: MediaFrame) -> None:
+        """Take what was heard at one moment, in order. Ignored from a line that was superseded."""
         if line is not self._line:
             return
         if self.sink is not None:
-            self.sink(frame)
+            for frame in frames:
+                self.sink(frame)
         if self._closed:
             return
-        self.heard_at = frame.heard_at
+        self.heard_at = heard_at = frames[-1].heard_at
         if not self._listening():
             return
-        frames = self._frames
-        if not frames:
-            if self._origin_ms is None:
-                self._origin_ms = frame.media_ms - self._heard_ms
-            heard_ms = frame.media_ms - self._origin_ms
-            self._cut_ms = frame.media_ms + BLOCK_MS - heard_ms % BLOCK_MS
-        frames.append(frame)
-        if frame.end_ms >= self._cut_ms or len(frames) == FRAMES_A_BLOCK:
-            self._pass_on()
+        end_ms, waiting = 0, self._frames
+        for frame in frames:
+            _, media_ms, payload, _ = frame
+            if not waiting:
+                self._cut_ms = self._end_of_block(media_ms)
+            waiting.append(frame)
+            end_ms = media_ms + len(payload) // SAMPLES_PER_MS
+            if end_ms >= self._cut_ms or len(waiting) == FRAMES_A_BLOCK:
+                self._pass_on()
+        self._ahead_ms = max(self._ahead_ms, end_ms - 1000 * heard_at)
+
+    def _end_of_block(self, media_ms: int) -> int:
+        """Of the one that begins with a frame at this time."""
+        if self._origin_ms is None:
+            self._origin_ms = media_ms - self._heard_ms
+        return media_ms + BLOCK_MS - (media_ms - self._origin_ms) % BLOCK_MS
+
+    def idle_s(self, now: float) -> float:
+        """For so long from now no block can become full, going by how soon the line's frames have come at the best:
+        until then they may as well wait where they are. 0 where that is not known, or somebody wants each at once."""
+        if self.sink is not None:
+            return 0.0
+        if self._unwanted:
+            return BLOCK_MS / 1000
+        if self._origin_ms is None:
+            return 0.0
+        cut_ms = self._cut_ms if self._frames else self._cut_ms + BLOCK_MS
+        return max(0.0, (cut_ms - self._ahead_ms - EARLY_MS) / 1000 - now)
 
     def _pass_on(self) -> None:
         if self._frames:
@@ -91,7 +114,8 @@ class Mailbox:
             self._frames.clear()
 
     def discard(self) -> None:
-        """Throw away what waits to be listened to."""
+        """Throw away what waits to be listened to: nobody will listen any more."""
+        self._unwanted = True
         self._frames.clear()
         self._outbox.discard()
 
@@ -122,6 +146,7 @@ class Mailbox:
             self._closed = True
             self._outbox.close()
             self.connected.set()
+            self.over.set()
 
     def hang_up(self, code: int, reason: str) -> None:
         """The call is over: so is its line, unless a relay holds it."""
@@ -151,5 +176,5 @@ class Mailbox:
 
     @property
     def dropped(self) -> int:
-        """Blocks lost because the receiver did not keep up."""
+        """Blocks lost because the decoder did not keep up."""
         return self._outbox.dropped

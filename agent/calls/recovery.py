@@ -1,24 +1,44 @@
 """Calls that a killed process left open: each is recorded as crashed, once, when the service starts again."""
 
+from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import msgspec
+import trio
 
 from ..core.emotion import Outcome
 from ..core.instants import instant
+from ..errors import LedgerUnavailable
 from ..ports import Ledger
+from .broadcast import Broadcast
 
 MOST = 1000
 """Calls looked after at one start, the newest first."""
+BACK_S = 5.0
+"""By then other workers follow this one again, and browsers have come back."""
 
 
-async def record_crashed(ledger: Ledger) -> int:
-    """Write the last event that these calls never wrote; says how many there were."""
+async def record_crashed(ledger: Ledger) -> dict[str, bytes]:
+    """Write the last event that these calls never wrote; gives it, by their ids."""
     left_open = await ledger.unfinished(MOST)
     newest = await ledger.newest(left_open)
-    for call_sid in left_open:
-        ledger.append(call_sid, _end(call_sid, newest.get(call_sid, b"{}")))
-    return len(left_open)
+    ends = {call_sid: _end(call_sid, newest.get(call_sid, b"{}")) for call_sid in left_open}
+    for call_sid, end in ends.items():
+        ledger.append(call_sid, end)
+    return ends
+
+
+async def show_crashed(broadcast: Broadcast, ledger: Ledger, ends: Mapping[str, bytes]) -> None:
+    """Show these last events to whoever watches all calls, as soon as they are back: nobody watches a service that has
+    just started. Who watches one of the calls finds its end in the ledger, in front of which nothing is news."""
+    await trio.sleep(BACK_S)
+    known: set[str] = set()
+    with suppress(LedgerUnavailable):
+        known = await ledger.known(ends)
+    for call_sid, end in ends.items():
+        if call_sid in known:
+            broadcast.show(call_sid, 1, end)
 
 
 class _Moment(msgspec.Struct):

@@ -4,7 +4,6 @@ It is told of every event of the call's timeline, after whatever the profile wit
 at about once a second. What is kept is bounded, and goes when nobody may listen any more.
 """
 
-from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -39,7 +38,7 @@ class Standing:
         self.heard_at: float | None = None
         """When something was read of the caller last."""
         self.escalated_at = 0.0
-        self._loudness: deque[float] = deque(maxlen=USUAL_OF)
+        self._loudness: list[float] = []
         self._since: dict[str, tuple[str, float]] = {}
         self.attention: Attention | None = None
         self.since_t = 0
@@ -86,7 +85,7 @@ class Standing:
             self._measured(physical)
         elif (emotion := chunk.get("emotion")) is not None:
             scores = chunk.get("scores") or {}
-            own = emotion["score"] if emotion["label"] in ANGER else sum(scores.get(label, 0.0) for label in ANGER)
+            own = emotion["score"] if emotion["label"] in ANGER else sum([scores.get(label, 0.0) for label in ANGER])
             self.curve.add(own, now)
         self.heard_at = now
 
@@ -94,6 +93,7 @@ class Standing:
         loud = physical["loudnessDb"]
         usual = sum(self._loudness) / len(self._loudness) if len(self._loudness) >= USUAL_OF // 3 else loud
         self._loudness.append(loud)
+        del self._loudness[:-USUAL_OF]
         self.voice = Voice(loud - usual, physical["rate"], int(physical["overlapMs"]))
 
     def lasted_s(self, what: str, value: str, now: float) -> float:

@@ -32,7 +32,7 @@ def as_told(before: Told | None, call: Call, anger: Anger | None, *, of: int) ->
     facts: tuple[object, ...] = (
         *(emotion.label, call.mood.trend),
         *((found.level, found.why, found.confidence) if found else ()),
-        *(call.assistant_speaking, call.handed_over, call.vapi_call_id, id(call.standing.last_action)),
+        *(call.assistant_speaking, call.handed_over, call.vapi_call_id, call.standing.last_action),
     )
     if of <= FEW:
         facts = (*facts, emotion.score, anger, call.buffer_size)

@@ -2,16 +2,16 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Protocol
 
 import msgspec
 import trio
 
-from ..core.instants import instant
+from ..core.instants import instant, second
 from ..ports import Ledger
 
-SPOKEN = ("text", "unheardText")
+SPOKEN = frozenset({"text", "unheardText"})
 """Fields that hold what somebody said: shown live, kept on disk only when a setting says so."""
 
 EMOTION = ("emotion", "scores", "dominantEmotion", "score", "trend")
@@ -39,11 +39,16 @@ class CallTimeline:
 
     def __init__(self, call_sid: str, *, began: datetime, ledger: Ledger, audience: Audience, keep_text: bool) -> None:
         self._call_sid, self._ledger, self._audience, self._keep_text = call_sid, ledger, audience, keep_text
-        self._began, self.began_at = began, trio.current_time()
+        self.began_at = trio.current_time()
+        self._began_ms = 1000 * int(began.timestamp()) + began.microsecond // 1000
+        self._second = (-1, "")
+        """The newest of which we know how it is written."""
         self.began_instant = instant(began)
         """ISO 8601, UTC."""
         self.counts: Counter[str] = Counter()
         """Events so far, by name."""
+        self._count = 0
+        """All of them together."""
         self.last_at: dict[str, float] = {}
         """Loop time of the newest event of each name."""
         self.opening: Callable[[], None] | None = None
@@ -65,7 +70,10 @@ class CallTimeline:
 
     def instant(self, t_ms: int) -> str:
         """ISO 8601, UTC, of a moment in the call."""
-        return instant(self._began + timedelta(milliseconds=t_ms))
+        epoch_s, ms = divmod(self._began_ms + t_ms, 1000)
+        if self._second[0] != epoch_s:
+            self._second = (epoch_s, second(epoch_s))
+        return f"{self._second[1]}.{ms:03}Z"
 
     def aside(self, event: str, **fields: object) -> None:
         """Show something to whoever watches just now. It is kept nowhere, and has no place in the timeline."""
@@ -80,16 +88,18 @@ class CallTimeline:
             opening()
         if self._only and event not in self._only:
             return
-        t = self.elapsed_ms
+        now = trio.current_time()
+        t = round(1000 * (now - self.began_at))
         for name in self._withheld:
             fields.pop(name, None)
         entry = {"t": t, "at": self.instant(t), "callSid": self._call_sid, "event": event, **fields}
         line = _encode(entry)
         self.counts[event] += 1
-        self.last_at[event] = now = trio.current_time()
+        self._count += 1
+        self.last_at[event] = now
         if self.told is not None:
             self.told(entry, now)
-        self._audience.publish(self._call_sid, self.counts.total(), entry, line)
-        if not self._keep_text and any(name in entry for name in SPOKEN):
+        self._audience.publish(self._call_sid, self._count, entry, line)
+        if not self._keep_text and not SPOKEN.isdisjoint(fields):
             line = _encode({name: value for name, value in entry.items() if name not in SPOKEN})
         self._ledger.append(self._call_sid, line)

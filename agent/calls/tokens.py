@@ -1,7 +1,6 @@
 """The tokens by which a socket proves that it answers a TwiML of ours: each good once, and in order of issue."""
 
 import secrets
-from collections import OrderedDict
 
 from ..core.sameness import same
 
@@ -13,7 +12,7 @@ class Tokens:
     """One call's. A token's serial number is its place in the order of issue."""
 
     def __init__(self) -> None:
-        self._good: OrderedDict[str, int] = OrderedDict()
+        self._good: dict[str, int] = {}
         self._issued = 0
 
     def issue(self) -> str:
@@ -22,7 +21,7 @@ class Tokens:
         token = secrets.token_urlsafe(24)
         self._good[token] = self._issued
         while len(self._good) > TOKENS_KEPT:
-            self._good.popitem(last=False)
+            del self._good[next(iter(self._good))]
         return token
 
     def redeem(self, token: str) -> int | None:

@@ -16,12 +16,11 @@ from ..actors.heartbeat import beat
 from ..actors.measure import measure
 from ..actors.overload import Load
 from ..actors.receiver import receive
-from ..core.audio import Block, Window
+from ..core.audio import Window
 from ..core.context import ContextUpdate
 from ..ports import Assistant, Engine, Ledger
 from ..settings import Settings
 from .call import Call
-from .mailbox import BLOCKS_A_SECOND
 from .policy import Policy
 from .setup import recorder, setup
 from .staff import staffed
@@ -40,7 +39,6 @@ async def run_call(
     load: Load | None = None,
 ) -> None:
     """Serve one call from its registration until it has wrapped up. Raises only what is a bug of ours."""
-    frames_out, frames = open_channel(Block, BLOCKS_A_SECOND, WhenFull.DROP_OLDEST)
     windows_out, windows = open_channel(Window, 2, WhenFull.DROP_OLDEST)
     updates_out, updates = open_channel(ContextUpdate, 1, WhenFull.REPLACE, merge=ContextUpdate.replacing)
     transfers_out, transfers = open_channel(TransferOrder, 1, WhenFull.REPLACE)
@@ -50,10 +48,10 @@ async def run_call(
     staff = staffed(call, engine, assistant, policy, settings, second_engine, gathering, load)
     analyzer, publisher, second = staff.analyzer, staff.publisher, staff.second
 
-    inside = call.workings
+    inside, frames = call.workings, call.mailbox.blocks
     inside.channels |= {
         "line": call.mailbox.outbox,
-        "frames": frames_out,
+        "frames": call.mailbox.outbox,  # the same: what the line leaves, the decoder takes
         "windows": windows_out,
         "readings": call.readings,
         "updates": updates_out,
@@ -65,7 +63,7 @@ async def run_call(
         inside.engines[second_engine.name] = second.condition
 
     recording = recorder(call, ledger, engine, made_of)
-    for forget in (frames_out.discard, *staff.forgets, windows_out.discard, mood.forget):
+    for forget in (*staff.forgets, windows_out.discard, mood.forget):
         call.consent.on_stop(forget)
 
     async def judge() -> None:
@@ -82,7 +80,7 @@ async def run_call(
             await analyzer.run(windows, call.readings.clone())
 
     def dropped() -> int:
-        return call.mailbox.dropped + frames_out.dropped
+        return call.mailbox.dropped
 
     async with trio.open_nursery() as attendants:
         pulse = partial(beat, ledger, drops=dropped, every_s=settings.checkpoint_s)
@@ -93,9 +91,8 @@ async def run_call(
                 "receiver",
                 partial(
                     receive,
-                    call.mailbox.blocks,
-                    frames_out,
                     connected=call.mailbox.connected,
+                    over=call.mailbox.over,
                     connect_within_s=settings.connect_within_s,
                     line_quiet_s=settings.line_quiet_s,
                     ended=call.end,

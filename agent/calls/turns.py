@@ -1,7 +1,5 @@
 """The assistant's turns of speech: whether one is being heard, since when, and what was said in it."""
 
-from collections import deque
-
 import trio
 
 from .timeline import Record
@@ -17,7 +15,7 @@ class Turns:
     def __init__(self, record: Record) -> None:
         self._record = record
         self._since: float | None = None
-        self._past: deque[tuple[float, float]] = deque(maxlen=TURNS_KEPT)
+        self._past: list[tuple[float, float]] = []
         self.words = Words()
 
     @property
@@ -30,6 +28,7 @@ class Turns:
             return
         if self._since is not None:
             self._past.append((self._since, trio.current_time()))
+            del self._past[:-TURNS_KEPT]
         self._since = trio.current_time() if started else None
         text = self.words.begin() if started else self.words.end()
         known = {} if text is None else {"text": text}

@@ -88,7 +88,7 @@ class EmotionReading:
         """P(angry) + P(frustrated), as well as the source lets us know it."""
         if self.emotion.label in ANGER:
             return self.emotion.score
-        return min(1.0, sum(self.scores.get(label, 0.0) for label in ANGER))
+        return min(1.0, sum([self.scores.get(label, 0.0) for label in ANGER]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ back, and there is only one.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .context import ContextUpdate
@@ -120,7 +120,10 @@ class Rules:
         may_transfer: bool = True,
     ) -> Decision | None:
         """What this mood earns now, if anything. It counts as made: do it. `attached`: there is somebody to tell."""
-        due = list(self._due(mood, now))
+        due = self._due(mood, now)
+        if not due and not self._is_news(mood):  # mostly
+            self.recheck_at = self._next_due(now)
+            return None
         spent: set[str] = set()
         transfer = next((each for each in due if each.rule.transfer), None) if may_transfer else None
         wants_interrupt = assistant_speaking and now - self._interrupted_at >= BETWEEN_INTERRUPTIONS_S
@@ -154,7 +157,8 @@ class Rules:
 
     # --- which rules are due ---
 
-    def _due(self, mood: Mood, now: float) -> Iterator[Holding]:
+    def _due(self, mood: Mood, now: float) -> list[Holding]:
+        due = []
         for rule in self.book.rules:
             memory = self._holdings.get(rule.name)
             if memory is None:
@@ -163,14 +167,15 @@ class Rules:
                 self._holdings[rule.name] = memory = Holding(rule, fired_at=memory.fired_at)
             memory.observe(mood, now)
             if memory.due_at <= now and memory.suits(mood) and now - mood.heard_at <= self._fresh_s:
-                yield memory
+                due.append(memory)
         if len(self._holdings) > 4 * len(self.book.rules) + 64:  # a file that is edited all day long
             names = {rule.name for rule in self.book.rules}
             self._holdings = {name: kept for name, kept in self._holdings.items() if name in names}
+        return due
 
     def _next_due(self, now: float) -> float:
-        later = [self._holdings[rule.name].due_at for rule in self.book.rules]
-        return min((at for at in later if now < at < math.inf), default=math.inf) + AWAIT_READING_S
+        dues = [self._holdings[rule.name].due_at for rule in self.book.rules]
+        return min([at for at in dues if at > now], default=math.inf) + AWAIT_READING_S
 
     # --- what comes of it ---
 

@@ -6,9 +6,10 @@ few readings are no mood: neutral, 0. Readings of our own engine and readings fr
 their arrival that places them in time.
 """
 
-from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass
+from operator import mul
+from typing import NamedTuple
 
 from .emotion import NEUTRAL, Emotion, EmotionReading, Gated, Mood, Trend
 
@@ -43,33 +44,65 @@ class Gate:
 class TrendSeries:
     """One point a second, the mean of what was read in it, over a bounded stretch of time."""
 
+    __slots__ = ("_away", "_count", "_most", "_points", "_span_s", "_spread", "_total", "_values")
+
     def __init__(self, span_s: float = 30.0) -> None:
         self._span_s = span_s
-        self._points: deque[tuple[int, float, int]] = deque(maxlen=max(2, int(span_s) + 1))
+        self._most = max(2, int(span_s) + 1)
+        self.forget()
 
     def forget(self) -> None:
-        self._points.clear()
+        self._points: list[int] = []
+        """Seconds with readings in them; and the mean of each."""
+        self._values: list[float] = []
+        self._total, self._count = 0.0, 0
+        """What was read in the newest of them."""
+        self._away: list[float] | None = None
+        """How far each second is from their middle; None: not known yet."""
+        self._spread = 0.0
 
     def add(self, value: float, now: float) -> None:
         second = int(now)
-        if self._points and self._points[-1][0] == second:
-            _, total, count = self._points.pop()
-            self._points.append((second, total + value, count + 1))
+        if self._points and self._points[-1] == second:
+            self._total, self._count = self._total + value, self._count + 1
+            self._values[-1] = self._total / self._count
         else:
-            self._points.append((second, value, 1))
+            self._points.append(second)
+            self._values.append(value)
+            self._total, self._count = value, 1
+            self._drop(len(self._points) - self._most)
+
+    def _drop(self, count: int) -> None:
+        """The oldest so many, because the seconds have become others."""
+        del self._points[: max(0, count)], self._values[: max(0, count)]
+        self._away = None
 
     def trend(self, now: float) -> Trend:
         """The sign of the least-squares slope, steady when it is small or there is too little to say."""
-        points = [(second, total / n) for second, total, n in self._points if now - second <= self._span_s + 1]
+        points = self._points
+        if points and now - points[0] > self._span_s + 1:
+            self._drop(sum([now - second > self._span_s + 1 for second in points]))
         if len(points) < _TREND_POINTS:
             return Trend.STEADY
-        mean_t = sum([second for second, _ in points]) / len(points)
-        mean_v = sum([value for _, value in points]) / len(points)
-        away = [(second - mean_t, value - mean_v) for second, value in points]
-        slope = sum([t * v for t, v in away]) / sum([t**2 for t, _ in away])
+        if self._away is None:
+            middle = sum(points) / len(points)
+            self._away = [second - middle for second in points]
+            self._spread = sum([t**2 for t in self._away])
+        mean = sum(self._values) / len(points)
+        slope = sum(map(mul, self._away, [value - mean for value in self._values])) / self._spread
         if abs(slope) < RISING_FROM:
             return Trend.STEADY
         return Trend.RISING if slope > 0 else Trend.FALLING
+
+
+class Counted(NamedTuple):
+    """What is held of a reading that counts."""
+
+    at: float
+    label: str
+    score: float
+    heard_at: float
+    quality: float | None
 
 
 class MoodTracker:
@@ -89,16 +122,19 @@ class MoodTracker:
         self._window_s = window_s
         self._min_samples = min_samples
         self._cap, self._keep = buffer_cap, buffer_keep
-        self._buffer: list[tuple[float, EmotionReading]] = []
+        self._held = 0
+        self._buffer: list[Counted] = []
+        """Of those held; none that is too old to count."""
         self._trend = TrendSeries(trend_window_s)
 
     @property
     def buffer_size(self) -> int:
         """Accepted readings held."""
-        return len(self._buffer)
+        return self._held
 
     def forget(self) -> None:
         """As if nothing had ever been read."""
+        self._held = 0
         self._buffer.clear()
         self._trend.forget()
 
@@ -106,30 +142,32 @@ class MoodTracker:
         """Fold one reading in, arriving at `now` (seconds, never going back). The reason when it is refused."""
         refused = self._gate.refuses(reading)
         if refused is None:
-            self._buffer.append((now, reading))
-            if len(self._buffer) > self._cap:
-                del self._buffer[: -self._keep]
+            emotion = reading.emotion
+            self._buffer.append(Counted(now, emotion.label, emotion.score, reading.heard_at, reading.quality))
+            while now - self._buffer[0].at >= self._window_s:
+                del self._buffer[0]
+            self._held = self._keep if self._held >= self._cap else self._held + 1
+            del self._buffer[: -self._held]
             self._trend.add(reading.anger, now)
         return refused
 
     def mood(self, now: float) -> Mood:
         """What is believed at `now`."""
-        weighted = [
-            (1.0 - (now - at) / self._window_s, reading) for at, reading in self._buffer if now - at < self._window_s
-        ]
-        trend = self._trend.trend(now)
-        heard_at = max((reading.heard_at for _, reading in weighted), default=now)
-        known = (reading.quality for _, reading in reversed(weighted))
-        quality = next((each for each in known if each is not None), None)
-        if len(weighted) < self._min_samples:
-            return Mood(NEUTRAL, trend, len(weighted), heard_at, quality=quality)
+        trend, window_s = self._trend.trend(now), self._window_s
+        inside = self._buffer
+        while inside and now - inside[0].at >= window_s:
+            inside = inside[1:]
+        heard_at = max([each.heard_at for each in inside], default=now)
+        quality = next((each.quality for each in reversed(inside) if each.quality is not None), None)
+        if len(inside) < self._min_samples:
+            return Mood(NEUTRAL, trend, len(inside), heard_at, quality=quality)
         support: dict[str, float] = {}
         weight: dict[str, float] = {}
-        for w, reading in weighted:
-            label = reading.emotion.label
-            support[label] = support.get(label, 0.0) + w * reading.emotion.score
+        for at, label, score, _, _ in inside:
+            w = 1.0 - (now - at) / window_s
+            support[label] = support.get(label, 0.0) + w * score
             weight[label] = weight.get(label, 0.0) + w
-        label = max(support, key=lambda name: support[name])
+        label = max(support, key=support.__getitem__)
         # Rounded, so that equal scores have that score for their mean, and one equal to a threshold reaches it.
         score = round(support[label] / weight[label], 9) if weight[label] > 0 else 0.0
-        return Mood(Emotion(label, min(1.0, score)), trend, len(weighted), heard_at, support, quality)
+        return Mood(Emotion(label, min(1.0, score)), trend, len(inside), heard_at, support, quality)

@@ -97,6 +97,52 @@ async def test_every_window_becomes_a_reading_while_the_engine_is_well(autojump_
     assert scene.events == []
 
 
+class Prompted:
+    """An engine that has its answer at hand for its first so many windows, and then stalls or fails."""
+
+    name = "prompt"
+
+    def __init__(self, answers: int, fault: Exception | None = None) -> None:
+        self.left, self.fault, self.waited = answers, fault, 0
+
+    @asynccontextmanager
+    async def open(self, call_sid: str) -> AsyncIterator["Prompted"]:
+        yield self
+
+    def hear(self, sound: PcmChunk | Gap) -> None: ...
+
+    def read_at_once(self, window: Window) -> EmotionReading | None:
+        self.left -= 1
+        if self.left < 0 and self.fault is not None:
+            raise self.fault
+        return EmotionReading(ANGRY, "local", 0, 1500, window.heard_at) if self.left >= 0 else None
+
+    async def read(self, window: Window) -> EmotionReading:
+        self.waited += 1
+        await trio.sleep_forever()
+        raise AssertionError
+
+
+async def test_an_answer_at_hand_is_taken_and_patience_kept_where_there_is_none(autojump_clock: MockClock) -> None:
+    engine = Prompted(3)
+    async with analysing(Scene(engine)) as scene:
+        await scene.speak(0.8)
+        await trio.sleep(PATIENCE_S)
+        assert engine.waited == 1
+    assert [reading.source for _, reading in scene.readings] == ["local"] * 3 + ["fallback"]
+    assert scene.readings[-1][0] == pytest.approx(0.8 + PATIENCE_S)
+    assert scene.events == [("analyzer.degraded", "slow")]
+
+
+async def test_what_fails_at_once_is_an_outage_like_any_other(autojump_clock: MockClock) -> None:
+    engine = Prompted(1, EngineUnavailable("gone"))
+    async with analysing(Scene(engine)) as scene:
+        await scene.speak(0.4)
+    assert [reading.source for _, reading in scene.readings] == ["local", "fallback"]
+    assert scene.events == [("analyzer.degraded", "unavailable: gone")]
+    assert engine.waited == 0
+
+
 async def test_a_stalled_engine_costs_its_patience_and_the_newest_window_is_next(autojump_clock: MockClock) -> None:
     engine = ScriptedEngine({0: ANGRY})
     engine.fault = Fault("stall", times=1)

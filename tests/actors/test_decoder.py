@@ -1,12 +1,19 @@
 """frames -> windows, with real channels."""
 
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+import pytest
 import trio
 from trio.testing import MockClock
 
+from agent.actors import gathering
 from agent.actors.analyzer import Ear
 from agent.actors.channels import WhenFull, open_channel
 from agent.actors.decoder import Decoder
+from agent.actors.gathering import FEW, Gathering
 from agent.core.audio import Block, MediaFrame, Window
+from agent.core.speech import SpeechGate
 
 
 class Notes:
@@ -42,3 +49,33 @@ async def test_what_we_could_not_keep_up_with_is_said_as_dropped_and_keeps_its_p
     assert timeline.events == [("audio.gap", {"ms": 1400, "cause": "dropped"})]
     assert [(sound.start_ms, sound.end_ms) for sound in heard][:3] == [(0, 100), (100, 200), (200, 1600)]
     assert heard[-1].end_ms == 2600
+
+
+async def test_of_a_burst_one_block_is_judged_after_the_other_and_each_window_can_be_taken(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gathering, "judge", all_speech)
+    hall = Gathering()
+    frames_out, frames = open_channel(Block, 10, WhenFull.DROP_OLDEST)
+    windows_out, windows = open_channel(Window, 2, WhenFull.DROP_OLDEST)
+    decoder = Decoder(Ear(), Notes(), gathering=hall)
+    with ExitStack() as others:
+        for _ in range(FEW):
+            others.enter_context(hall.seat(SpeechGate(), lambda _: None))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(hall.run)
+            nursery.start_soon(lambda: decoder.run(frames, windows_out, dropped=lambda: 0))
+            await trio.sleep(0.001)
+            for block in blocks(10):
+                frames_out.offer(block)
+            frames_out.close()
+            ends = [window.end_ms async for window in windows]
+            nursery.cancel_scope.cancel()
+    assert ends == [200, 400, 600, 800, 1000]
+    assert windows_out.dropped == 0
+
+
+def all_speech(gates: Sequence[SpeechGate]) -> None:
+    for gate in gates:
+        if gate.next() is not None:
+            gate.take([True] * 20, [150 * 1.03 ** (n % 6) for n in range(20)])

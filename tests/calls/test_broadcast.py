@@ -47,13 +47,6 @@ async def test_a_watcher_that_has_gone_costs_nothing_more_even_when_it_failed() 
     assert not events._watchers
 
 
-async def test_watchers_are_counted_while_they_watch() -> None:
-    events = Broadcast()
-    with events.watch(), events.watch("CA1"):
-        assert len(events) == 2
-    assert len(events) == 0
-
-
 async def test_what_has_no_place_in_a_call_is_shown_now_and_to_nobody_who_comes_back() -> None:
     events = Broadcast()
     with events.watch("CA1") as inbox:

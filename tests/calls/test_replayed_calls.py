@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import pytest
 import trio
 from trio.testing import MockClock
 
@@ -207,15 +208,17 @@ async def test_profiles_that_judge_nobody_record_nothing(autojump_clock: MockClo
             assert stage.ledger.steps_of(call.call_sid) == []
 
 
-async def test_a_call_that_crashes_has_no_end_in_its_record(autojump_clock: MockClock) -> None:
-    def judge(window: object) -> EmotionReading:
+async def test_a_call_that_crashes_has_no_end_in_its_record(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def judge(*_: object) -> EmotionReading:
         raise RuntimeError("a bug of ours")
 
     async with open_stage(ScriptedEngine({0: CALM})) as stage, trio.open_nursery() as nursery:
         call = stage.ring()
         nursery.start_soon(stage.talk, call)
         await trio.sleep(5)
-        call.believe = judge  # type: ignore[assignment]
+        monkeypatch.setattr(Call, "believe", judge)
         await stage.gone(call)
         assert stage.outcome(call) == "crashed"
         assert record_of(stage, call).flaw == "stops before the call's end"
