@@ -18,14 +18,15 @@ import structlog
 import trio
 
 from . import http, wiring
+from .calls.broadcast import WATCHERS
 from .calls.directory import CallDirectory, open_directory
 from .calls.history import History
 from .calls.policy import policy
-from .calls.recovery import record_crashed
+from .calls.recovery import record_crashed, show_crashed
 from .calls.wall import Wall
 from .engines.streamed import StreamedEngine
 from .errors import ConfigError
-from .ingress.door import RELAYS, Door, serve_door
+from .ingress.door import RELAYS, Door, bracketed, serve_door
 from .ingress.media import MediaLines
 from .ingress.relay import Relay
 from .rulefile import RuleFile
@@ -94,7 +95,8 @@ async def run_service(
             trio.open_nursery() as server,
         ):
             if ledger.alone and (crashed := await record_crashed(ledger)):
-                log.warning("calls.crashed", calls=crashed)
+                log.warning("calls.crashed", calls=len(crashed))
+                server.start_soon(show_crashed, directory.broadcast, ledger, crashed)
             fallback = Fallback(settings.transfer_to or None, settings.vapi_sip_uri or None)
             house = House(
                 settings=settings,
@@ -105,6 +107,7 @@ async def run_service(
                 vapi=vapi,
                 vapi_auth=wiring.vapi_auth(settings),
                 unproven=trio.CapacityLimiter(UNPROVEN_LIMIT),
+                watching=trio.CapacityLimiter(WATCHERS),
                 llm=wiring.llm(settings, models),
                 signature=wiring.signature(settings),
                 access=Access(token, settings.webhook_url),
@@ -153,10 +156,6 @@ async def serving(house: House, host: str, server: trio.Nursery, crew: Crew | No
 def answer_places(settings: Settings) -> int:
     """A call asks for one answer at a time, and begins the next before the one before it is taken back."""
     return max(RELAYS, 2 * settings.max_calls)
-
-
-def bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 async def stop_on_signals(stop: trio.Event, quick: trio.CancelScope) -> None:

@@ -12,8 +12,9 @@ from contextlib import asynccontextmanager
 
 import numpy as np
 import trio
+from wsproto.connection import ConnectionState
 from wsproto.events import CloseConnection, Ping
-from wsproto.utilities import RemoteProtocolError
+from wsproto.utilities import ProtocolError
 
 from ..groups import ungrouped
 from ..http import client, httpx
@@ -102,13 +103,13 @@ class Load:
                 await trio.lowlevel.wait_readable(line.socket)
                 line.protocol.receive_data(line.socket.recv(RECEIVE_BYTES) or None)
                 for event in line.protocol.events():
-                    if isinstance(event, Ping):
+                    if isinstance(event, Ping) and line.protocol.state is ConnectionState.OPEN:
                         caller.send(line.protocol.send(event.response()))
                     elif isinstance(event, CloseConnection):
                         caller.lost = True
             except BlockingIOError:
                 continue
-            except (OSError, trio.ClosedResourceError, RemoteProtocolError):
+            except (OSError, trio.ClosedResourceError, ProtocolError):
                 caller.lost = True
 
     async def _end(self, callers: set[Caller]) -> None:

@@ -133,7 +133,7 @@ class Bench:
                 empty_kb = measure.memory_kb(measure.family(running.pid))
                 found = await self.take(running, load, calls, aged=False)
         except CallmoodError as failure:
-            self.result.peers[name] = str(failure)
+            self.result.peers.setdefault(name, str(failure))
             return
         runs = self.result.peers.setdefault(name, [])
         if isinstance(runs, list):

@@ -40,7 +40,7 @@ OURS: tuple[tuple[str, str], ...] = (
     ("core/assembly.py", "features"),
     ("core/mulaw.py", "features"),
     ("core/misread.py", "features"),
-    ("core/sameness.py", "features"),
+    ("core/sameness.py", "web"),
     ("core/physical.py", "features"),
     ("core/pitch.py", "features"),
     ("core/matrix.py", "features"),
@@ -65,7 +65,6 @@ LIBRARIES = {
     "quart_trio": "web",
     "werkzeug": "web",
     "httpx2": "web",
-    "sqlite3": "ledger",
 }
 
 FRAMING = ("cli/", "__main__.py", "__init__.py", "bench/", "process.py", "service.py", "watchdog.py")

@@ -10,12 +10,17 @@ import typer
 if TYPE_CHECKING:
     from ..settings import Settings
 
+MOST = 64
+"""Workers: each asks all others."""
+
 
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Default: PORT, or 3000. 0: a free one.")] = None,
     config: Annotated[Path | None, typer.Option(help="Settings file; default config/callmood.toml.")] = None,
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes on the port: one a core, for many calls.")] = 1,
+    workers: Annotated[
+        int, typer.Option(min=1, max=MOST, help="Processes on the port: one a core, for many calls.")
+    ] = 1,
     insecure: Annotated[bool, typer.Option(help="Accept Twilio requests without a signature.")] = False,
 ) -> None:
     """Run the service: prints `ready` and its URL when it listens."""

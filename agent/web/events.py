@@ -7,15 +7,17 @@ missed. Over one call the id is the event's place in that call, and everything b
 import math
 import re
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
+from typing import Any, cast
 
 import trio
 from quart import Blueprint, Response, request
 
-from ..calls.broadcast import WATCHERS, Shown
+from ..calls.broadcast import Shown
 from ..calls.telling import packed
 from ..calls.wall import EVERY_S, Wall
 from ..errors import BadRequest, LedgerUnavailable
+from .gateway import EXITS
 from .house import House, house
 from .listing import LEDGER_S, find, timeline_of
 
@@ -38,8 +40,7 @@ async def events() -> Response:
     with both one call with its entry between its events, once a second."""
     rooms = house()
     rooms.access.require(request.headers, request.cookies)
-    if len(rooms.directory.broadcast) + len(rooms.wall) >= WATCHERS:
-        raise BadRequest("Too many are watching already.", status=503, code="overloaded")
+    _take_place(rooms)
     view, call_sid = request.args.get("view"), request.args.get("call")
     if view not in (None, "summary"):
         raise BadRequest("view must be summary, or left out.")
@@ -55,6 +56,16 @@ async def events() -> Response:
             await rooms.siblings.begin_events()
         stream = _all_calls(rooms, last)
     return _endless(stream)
+
+
+def _take_place(rooms: House) -> None:
+    """For as long as the request lasts: one that has only begun counts as well. Raises BadRequest 503."""
+    exits: AsyncExitStack = cast(dict[str, Any], request.scope)[EXITS]
+    try:
+        rooms.watching.acquire_on_behalf_of_nowait(exits)
+    except trio.WouldBlock:
+        raise BadRequest("Too many are watching already.", status=503, code="overloaded") from None
+    exits.callback(rooms.watching.release_on_behalf_of, exits)
 
 
 def _endless(stream: AsyncIterator[bytes], *, gzip: bool = False) -> Response:

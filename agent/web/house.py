@@ -53,6 +53,8 @@ class House:
     vapi_auth: WebhookAuth
     unproven: trio.CapacityLimiter
     """Large bodies that are read before their sender has proved itself."""
+    watching: trio.CapacityLimiter
+    """Whoever watches the events or the screen."""
     llm: Upstream
     signature: SignatureCheck
     access: Access

@@ -35,8 +35,6 @@ class Arrival:
     rest: bytearray
     """What came behind the head, as it came; empty where it is in the file."""
     file: BinaryIO | None = None
-    whole: bool = True
-    """The body has come to its end."""
     headers: Headers = field(default_factory=dict)
     """By their names in lower case."""
     chunked: bool = False

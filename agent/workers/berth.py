@@ -10,8 +10,6 @@ import msgspec
 from ..errors import ConfigError
 from ..settings import Settings
 
-MOST = 64
-"""Workers: each asks all others."""
 BEAT_S = 2.0
 """How often a worker says that it is alive."""
 

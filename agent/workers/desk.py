@@ -114,10 +114,12 @@ class Desk:
 
         with broadcast.watch(by_sibling=True) as inbox:
             missed = broadcast.since(wanted.number) if wanted.epoch == broadcast.epoch else []
-            # Where it stands: what comes while nobody is listening any more is asked for by its number.
-            await wire.send(talk.encode(talk.Passed(broadcast.epoch, broadcast.newest, "", 0, b"")))
+            newest = broadcast.newest
             for shown in missed:
                 await tell(shown)
+            # Where it stood: what was missed has been said, to nobody who begins to watch only now, and what comes
+            # while nobody is listening any more is asked for by its number.
+            await wire.send(talk.encode(talk.Passed(broadcast.epoch, newest, "", 0, b"")))
             async for shown in inbox:
                 await tell(shown)
 

@@ -77,7 +77,7 @@ class Placer:
                 return () if path_of(arrival.target) == EVENTS else None
             return usable([sid]) or None
         house = self._house
-        within_s = min(kind.within_s, UNPROVEN_S) if house.vapi_auth.signs_body else kind.within_s
+        within_s = UNPROVEN_S if kind.unproven and house.vapi_auth.signs_body else kind.within_s
         proves = partial(kind.proves, house)
         if not await self._reading.read(stream, arrival, proves, within_s, kind.largest):
             return None

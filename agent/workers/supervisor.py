@@ -20,7 +20,7 @@ from pathlib import Path
 import structlog
 import trio
 
-from ..ingress.door import listen
+from ..ingress.door import bracketed, listen
 from ..ledger.folder import held, make_folder, usable
 from ..settings import Settings
 from .berth import Berth, check_shared, encoded
@@ -66,7 +66,6 @@ class Supervisor:
     """Ours, when all is over."""
     _stopping: trio.Event = field(default_factory=trio.Event)
     _listeners: list[int] = field(default_factory=list)
-    _address: str = ""
     _alive: dict[int, trio.Process] = field(default_factory=dict)
 
     async def serve(self, ready: Callable[[str, str], None]) -> int:
@@ -74,9 +73,7 @@ class Supervisor:
         listen. Raises ConfigError."""
         listeners = await listen(self.asked.host, self.settings.port)
         self._listeners = [listener.socket.fileno() for listener in listeners]
-        port = listeners[0].socket.getsockname()[1]
-        host = f"[{self.asked.host}]" if ":" in self.asked.host else self.asked.host
-        self._address = f"http://{host}:{port}"
+        address = f"http://{bracketed(self.asked.host)}:{listeners[0].socket.getsockname()[1]}"
         async with AsyncExitStack() as stack:
             for listener in listeners:
                 await stack.enter_async_context(listener)
@@ -89,7 +86,7 @@ class Supervisor:
                     for slot in range(1, self.asked.workers):
                         starting.start_soon(workers.start, self._keep, slot)
                 if not self._stopping.is_set():
-                    ready(self._address, self.settings.token.reveal() or self.token)
+                    ready(address, self.settings.token.reveal() or self.token)
             nursery.cancel_scope.cancel()
         return self.code
 
@@ -126,6 +123,8 @@ class Supervisor:
             start_new_session=True,  # a terminal's Ctrl-C is for us to pass on
         )
         self._alive[slot] = process
+        if self._stopping.is_set():  # while it was being made, when nobody could pass that on to it
+            process.terminate()
         try:
             served = await self._introduced(process, self._berth(slot, restarts))
             if served:

@@ -29,14 +29,15 @@ class Page(msgspec.Struct, frozen=True, tag=True):
 
 
 class Forget(msgspec.Struct, frozen=True, tag=True):
-    """Show nothing of this call any more to who comes back to the events. No answer."""
+    """Show nothing of this call any more to who comes back to the events. Answered, with nothing in it, when it is
+    done."""
 
     call_sid: str
 
 
 class Watch(msgspec.Struct, frozen=True, tag=True):
     """Every event from now on, and before it what is still kept behind this one: answered with one `Passed` each, until
-    one of us goes."""
+    one of us goes; one without a call stands between the two."""
 
     epoch: str
     number: int

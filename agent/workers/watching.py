@@ -52,9 +52,8 @@ class EventsOfAll:
     async def run(self) -> None:
         while True:
             await self._wanted.wait()
+            self._wanted = trio.Event()  # who comes just as this ends is not overlooked
             await while_wanted(lambda: bool(self._broadcast.watchers_of_all), LINGER_S, self._peers.slots, self._follow)
-            if not self._broadcast.watchers_of_all:
-                self._wanted = trio.Event()
 
     async def _follow(self, slot: int) -> None:
         def take(answer: bytes) -> None:
@@ -63,7 +62,8 @@ class EventsOfAll:
                 self._broadcast.show(event.call_sid, event.ordinal, event.line, ours=False)
             if event.call_sid or slot not in self._seen or self._seen[slot].epoch != event.epoch:
                 self._seen[slot] = talk.Watch(event.epoch, event.number)
-            self._following[slot].set()
+            if not event.call_sid:  # what was missed has come, and is not taken for news by who watches from now on
+                self._following[slot].set()
 
         try:
             await self._peers.follow(slot, self._seen.get(slot, talk.Watch("", 0)), take)

@@ -43,6 +43,8 @@ class Kind:
     """A caller waits for the answer, and a call may begin with it."""
     largest: int = LARGEST
     """Bytes of body, framing included."""
+    unproven: bool = False
+    """Where the body is signed, nothing is proved before it has been read."""
 
 
 def path_of(target: str) -> str:
@@ -123,7 +125,7 @@ TWILIO_STATUS = Kind(_signed, _in_form, FORM_S, largest=FORM)
 KINDS = {
     "/voice/incoming": Kind(_signed, _in_form, FORM_S, begins=True, largest=FORM),
     "/webhook/emotion": Kind(_with_token, _in_reading, READING_S),
-    "/webhook/vapi": Kind(_of_vapi, _in_message, MESSAGE_S),
+    "/webhook/vapi": Kind(_of_vapi, _in_message, MESSAGE_S, unproven=True),
     "/llm/chat/completions": Kind(_with_key, _in_question, MESSAGE_S),
 }
 

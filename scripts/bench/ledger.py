@@ -26,7 +26,6 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -237,7 +236,6 @@ def talk(ledger: SqliteLedger, name: str) -> None:
     recorder.ended(TALK_S)
 
 
-@dataclass
 class State:
     """A call whose assistant talks on, and which nobody takes over."""
 

@@ -1,5 +1,7 @@
 """What is made of measurements: percentiles, the search, stages, tables, the picture."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -14,8 +16,11 @@ from agent.bench.measure import Spread, spread
 from agent.bench.picture import axis, drawn
 from agent.bench.pipeline import Split
 from agent.bench.readings import Ages
-from agent.bench.result import Result
+from agent.bench.result import Plan, Result
+from agent.bench.run import Bench
+from agent.bench.server import Running
 from agent.bench.step import Step, total
+from agent.errors import CallmoodError
 
 FINE = Ages(Spread(2, 9, 400), Spread(5, 20, 400), Spread(7, 29, 400))
 
@@ -135,6 +140,7 @@ def test_metrics_are_added_up_over_all_that_has_the_label() -> None:
             ["/x/site-packages/numpy/fft/_pocketfft.py", "/x/agent/core/pitch.py", "/x/agent/actors/decoder.py"],
             "features",
         ),
+        (["/x/agent/core/sameness.py", "/x/agent/web/access.py"], "web"),
         (["/x/agent/engines/local/model.py", "/x/agent/actors/analyzer.py"], "model"),
         (["/x/agent/actors/channels.py", "/x/agent/actors/receiver.py"], "tree"),
         (["/x/site-packages/wsproto/frame_protocol.py", "/x/site-packages/trio/_core/_run.py"], "ingress"),
@@ -181,6 +187,19 @@ def test_others_are_compared_by_the_middle_of_their_runs_and_the_missing_come_la
     assert found[0].ratio == pytest.approx(0.25)
     assert found[1].us == pytest.approx(40.0)
     assert found[1].kb == pytest.approx(100.0)
+
+
+async def test_a_peer_that_fails_in_a_later_round_keeps_the_runs_it_had() -> None:
+    @asynccontextmanager
+    async def failing() -> AsyncIterator[Running]:
+        raise CallmoodError("it does not start")
+        yield
+
+    bench = Bench(Plan(1, 1, 1, 60, 20), lambda _: None)
+    bench.result.peers["quick"] = runs = [(step(100), 60_000)]
+    for name in ("quick", "slow"):
+        await bench._compare(name, failing(), 1)
+    assert bench.result.peers == {"quick": runs, "slow": "it does not start"}
 
 
 def test_a_run_that_was_disturbed_counts_only_where_there_is_no_other() -> None:

@@ -226,6 +226,19 @@ async def test_a_ping_is_answered_and_a_close_is_a_lost_call(
         assert len(far_ends) == 2, "another takes its place"
 
 
+async def test_a_ping_that_comes_after_the_hanging_up_is_left_and_the_servers_close_is_waited_for(
+    far_ends: list[FarEnd], autojump_clock: trio.testing.MockClock
+) -> None:
+    async with open_load(1, far_ends) as load, trio.open_nursery() as nursery:
+        nursery.start_soon(load.resize, 0)
+        await trio.sleep(0.1)
+        far_ends[0].say(Ping(b"there?"))
+        await trio.sleep(0.1)
+        heard = far_ends[0].events()
+        assert isinstance(heard[-1], CloseConnection), "and no answer"
+        far_ends[0].say(heard[-1].response())
+
+
 class Listener:
     """A plain WebSocket server that understands Twilio's messages."""
 

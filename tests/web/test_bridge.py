@@ -131,7 +131,7 @@ async def test_what_an_older_line_never_played_does_not_hold_up_the_turns_of_the
 async def test_a_key_that_the_caller_presses_reaches_the_call(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     async with office.call() as call:
         pressed: list[str] = []
-        monkeypatch.setattr(call.call, "key_pressed", pressed.append)
+        monkeypatch.setattr(type(call.call), "key_pressed", pressed.append)
         await call.stream.press("7")
         await office.callmood.until(lambda: pressed == ["7"])
 

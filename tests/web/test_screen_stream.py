@@ -17,7 +17,6 @@ from agent.audiofile import bundled_voice
 from agent.calls import wall
 from agent.core.emotion import LABELS
 from agent.http import httpx
-from agent.web import events as module
 
 if TYPE_CHECKING:
     from conftest import Callmood, Start
@@ -177,12 +176,35 @@ async def test_after_a_restart_the_watcher_is_told_everything_anew(start: Start)
 
 
 async def test_so_many_may_watch_and_one_more_may_not(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "WATCHERS", 2)
+    monkeypatch.setattr("agent.service.WATCHERS", 2)
     callmood = await start()
     async with callmood.watch("?view=summary") as one, callmood.watch():
         await anext(one)
         answer = await callmood.get(SUMMARY)
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "overloaded")
+    async with looked_at_by(callmood, 8) as heads:
+        assert sorted(head.split()[1] for head in heads) == ["200", "200", *["503"] * 6], "however many come at once"
+
+
+@asynccontextmanager
+async def looked_at_by(callmood: Callmood, many: int) -> AsyncIterator[list[str]]:
+    """The head of each answer, of so many that come at once and stay."""
+    heads: list[str] = []
+
+    async def look(all_there: trio.Event, over: trio.Event) -> None:
+        async with looking(callmood) as (head, _, _):
+            heads.append(head)
+            if len(heads) == many:
+                all_there.set()
+            await over.wait()
+
+    async with trio.open_nursery() as nursery:
+        all_there, over = trio.Event(), trio.Event()
+        for _ in range(many):
+            nursery.start_soon(look, all_there, over)
+        await all_there.wait()
+        yield heads
+        over.set()
 
 
 async def test_a_session_is_a_cookie_of_the_browsers_session_that_no_script_sees_and_no_other_site_sends(

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trio
 
-from agent.settings import Secret
+from agent.ledger.sqlite import Shared, open_sqlite
+from agent.settings import Secret, VapiSettings
 from agent.testing.fake_llm import FakeLLM
 from agent.workers.berth import Berth, weight
 from agent.workers.crew import Crew
@@ -179,6 +180,21 @@ async def test_a_message_in_chunks_reaches_it_too_and_who_asks_first_is_told_to_
         assert b'{"status":"ok"}' in await said(stream, b'"ok"}')
 
 
+@pytest.mark.parametrize("auth", ["secret", "hmac"])
+async def test_a_body_that_takes_its_time_reaches_its_call_however_vapi_proves_itself(
+    start: Start, folder: Path, monkeypatch: pytest.MonkeyPatch, auth: str
+) -> None:
+    monkeypatch.setattr("agent.workers.placing.UNPROVEN_S", 0.05)
+    pair = await workers(start, folder, vapi=VapiSettings(auth=auth))
+    caller, _ = await call_of(pair, 0)
+    body = json.dumps({"callSid": caller.call_sid, "emotion": {"label": "angry", "score": 0.9}}).encode()
+    head = (
+        f"POST /webhook/emotion HTTP/1.1\r\nHost: {pair[1].host}\r\nAuthorization: {BEARER['Authorization']}\r\n"
+        f"Content-Length: {len(body)}\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n"
+    )
+    assert b'"updated"' in await pair[1].exchange(head.encode(), body[:10], body[10:], pause_s=0.2)
+
+
 async def said(stream: trio.SocketStream, ending: bytes) -> bytes:
     data = b""
     while ending not in data:
@@ -219,6 +235,48 @@ async def test_the_events_of_all_calls_are_shown_and_resumed_whoever_accepts(
         again = await events.take(3)
     assert again[:2] == seen[1:]
     assert again[2][1]["event"] == "call.started"
+
+
+async def test_who_begins_to_watch_is_shown_nothing_that_was_before(
+    pair: list[Callmood], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.workers.watching.LINGER_S", 1.0)
+    monkeypatch.setattr("agent.workers.watching.LOOK_EVERY_S", 0.05)
+    there = pair[1].ready.directory.broadcast
+    async with pair[0].watch():
+        pass
+    await pair[0].until(lambda: not there._watchers)
+    for ordinal in range(1, 300):
+        there.show("CA1", ordinal, b'{"callSid":"CA1","event":"audio.chunk"}')
+    async with pair[0].watch() as events:
+        caller, _ = await call_of(pair, 1)
+        [(_, event)] = await events.take(1)
+    assert event["callSid"] == caller.call_sid
+
+
+async def test_the_end_of_a_call_whose_worker_was_killed_is_shown_once(
+    start: Start, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.calls.recovery.BACK_S", 2.0)
+    sid = sid_of(1)
+    async with open_sqlite(tmp_path / "data", shared=Shared("tests-1", "", sweeps=False)) as killed:
+        killed.begin(sid, caller="")
+        killed.append(sid, json.dumps({"t": 40, "callSid": sid, "event": "call.started"}).encode())
+        await killed.flush()
+    first = await start(crew=Crew(berth(folder, 0)))
+    async with first.watch() as events:
+        again = await start(crew=Crew(berth(folder, 1, recovers="own", restarts=1)))
+        async with again.watch(f"?call={sid}") as of_it:
+            assert [event["event"] for _, event in await of_it.take(2)] == ["call.started", "call.ended"]
+            [(number, ended)] = await events.take(1)
+            assert (ended["callSid"], ended["event"], ended["outcome"]) == (sid, "call.ended", "crashed")
+            with trio.move_on_after(0.2) as nothing_more:
+                await anext(of_it)
+            assert nothing_more.cancelled_caught
+        next_one, _ = await call_of([first, again], 1)
+        assert (await events.take(1))[0][1]["callSid"] == next_one.call_sid
+    async with first.watch(last=f"{number.partition('-')[0]}-0") as events:
+        assert (await events.take(1))[0] == (number, ended)
 
 
 @ACCEPTS

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -13,6 +14,27 @@ from structlog.testing import capture_logs
 from agent.settings import Settings
 from agent.workers import supervisor as module
 from agent.workers.supervisor import Asked, Supervisor
+
+
+async def test_who_is_told_to_stop_while_a_worker_is_being_made_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CALLMOOD_DATA", str(tmp_path / "data"))
+    service = Supervisor(Settings(port=0), Asked(2, "127.0.0.1", None, insecure=True), str(tmp_path), None)
+    make = trio.lowlevel.open_process
+
+    async def make_slowly(*args: Any, **more: Any) -> trio.Process:
+        process = await make(*args, **more)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await service._stopping.wait()
+        return process
+
+    monkeypatch.setattr(trio.lowlevel, "open_process", make_slowly)
+    said: list[str] = []
+    with trio.fail_after(30):
+        assert await service.serve(lambda url, _: said.append(url)) == 0
+    assert not said
 
 
 async def test_a_worker_that_hangs_is_killed_and_another_takes_its_place(

@@ -5,20 +5,27 @@ from __future__ import annotations
 import os
 import socket
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import cast
 
 import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
+from trio.testing import MockClock
 
+from agent.calls.broadcast import Broadcast
 from agent.errors import ConfigError
 from agent.settings import Settings
+from agent.workers import talk
 from agent.workers.arrivals import FILES, LARGEST, Arrival, Reading, without_expect
 from agent.workers.berth import check_shared, share, weight
 from agent.workers.pages import together
+from agent.workers.peers import Peers
+from agent.workers.watching import LINGER_S, LOOK_EVERY_S, EventsOfAll
 from agent.workers.whose import in_path, kind_of
 from agent.workers.wire import Wire
 
@@ -195,3 +202,38 @@ async def test_a_disk_that_takes_no_file_costs_a_long_body_and_not_the_place_of_
             await read_by(gone, b"Content-Length: 200000", b"a" * 200_000, LARGEST, reading)
     gone.mkdir()
     assert await read_by(gone, b"Content-Length: 200000", b"a" * 200_000, LARGEST, reading)
+
+
+class SlowToLeave:
+    """Siblings of which one tells nothing, and takes a second to be left."""
+
+    slots = (1,)
+
+    def __init__(self) -> None:
+        self.followed = 0
+
+    async def follow(self, slot: int, message: talk.Message, take: Callable[[bytes], None]) -> None:
+        self.followed += 1
+        take(talk.encode(talk.Passed("epoch", 0, "", 0, b"")))
+        try:
+            await trio.sleep_forever()
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.sleep(1.0)
+
+
+async def test_who_begins_to_watch_just_as_nobody_has_for_long_enough_is_not_overlooked(
+    autojump_clock: MockClock,
+) -> None:
+    peers, broadcast = SlowToLeave(), Broadcast()
+    events = EventsOfAll(cast(Peers, peers), broadcast)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(events.run)
+        await events.begin()
+        await trio.sleep(LINGER_S + LOOK_EVERY_S + 0.5)
+        await events.begin()
+        await trio.sleep(1.0)  # until there is an answer
+        with broadcast.watch():
+            await trio.sleep(10.0)
+            assert peers.followed == 2
+        nursery.cancel_scope.cancel()
