@@ -34,12 +34,17 @@ async def receive(
     since = trio.current_time()
     while not over.is_set():
         # One deadline for hundreds of frames: when it comes, whether the line was quiet meanwhile shows.
-        quiet_at = max(since, heard_at()) + line_quiet_s
+        quiet_at = later(since, heard_at()) + line_quiet_s
         with trio.move_on_at(quiet_at):
             await over.wait()
-        if over.is_set() or max(since, heard_at()) + line_quiet_s > quiet_at:
+        if over.is_set() or later(since, heard_at()) + line_quiet_s > quiet_at:
             continue
         if awaited():
             ended(Outcome.QUIET)
             return
         since = trio.current_time()
+
+
+def later(since: float, heard_at: float) -> float:
+    """From when on nothing has been heard."""
+    return max(since, heard_at)

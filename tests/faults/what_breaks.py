@@ -8,7 +8,6 @@ import structlog
 import trio
 
 from agent.calls.mailbox import BLOCK_MS
-from agent.core.audio import Block
 from agent.core.emotion import EmotionReading
 from agent.http import httpx
 from agent.testing import Fault
@@ -175,10 +174,6 @@ def bug(actor: str, target: str, applies: Callable[..., bool] = lambda *args: Tr
     return What(f"a bug in the {actor}", breaks, **{"outcome": "crashed", "tells": (), **promised})
 
 
-def by_receiver(outbox: object, item: object) -> bool:
-    return isinstance(item, Block) and "receive" in trio.lowlevel.current_task().name
-
-
 def a_reading(reading: EmotionReading, *_: object) -> bool:
     return reading.source != "fallback"
 
@@ -188,7 +183,7 @@ def a_note(timeline: object, event: str) -> bool:
 
 
 BUGS = [
-    bug("receiver", "agent.actors.channels.Outbox.offer", by_receiver),
+    bug("receiver", "agent.actors.receiver.later", when=("ringing",)),  # frames go past it, and do not wake it
     bug("decoder", "agent.core.assembly.Assembler.push"),
     bug("analyzer", "agent.actors.analyzer.Heard", a_reading),
     bug("aggregator", "agent.core.rules.Rules.decide"),

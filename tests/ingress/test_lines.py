@@ -287,14 +287,15 @@ async def test_an_end_without_a_word_is_noticed_while_nothing_else_is_read(house
     assert stream.socket.fileno() == -1
 
 
+@pytest.mark.parametrize("what", ["a key", "sound"])
 async def test_a_bug_of_ours_in_the_sweep_closes_this_line_with_1011(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    house: House, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     async with on_the_line(house) as stream:
         monkeypatch.setattr(house.call, "key_pressed", None)
-        await stream.send_all(
-            frame(TEXT, b'{"event":"dtmf","sequenceNumber":"3","streamSid":"MZ1","dtmf":{"digit":"1"}}')
-        )
+        monkeypatch.setattr(house.call.mailbox, "hear", None)
+        key = b'{"event":"dtmf","sequenceNumber":"3","streamSid":"MZ1","dtmf":{"digit":"1"}}'
+        await stream.send_all(frame(TEXT, key) if what == "a key" else media(3))
         assert (await closing(stream))[0] == 1011
     assert house.call.outcome is Outcome.CRASHED
 

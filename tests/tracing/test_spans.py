@@ -9,6 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from agent.calls.call import Call
 from agent.testing import Fault
 from tests.calls.stage import Stage, open_stage
 
@@ -159,7 +160,7 @@ async def test_two_calls_are_two_traces_and_a_crash_is_an_error(
     async with open_stage() as stage:
         with heard_by(stage) as traced:
             first, second = stage.ring("CA1"), stage.ring("CA2")
-            monkeypatch.setattr(second, "believe", lambda _: 1 / 0)
+            monkeypatch.setattr(Call, "believe", lambda call, _: 1 / 0 if call is second else None)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(stage.talk, first, 3.0)
                 nursery.start_soon(stage.talk, second, 3.0)
