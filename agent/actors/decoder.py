@@ -62,7 +62,7 @@ class Decoder:
         if self._line_check is not None:
             self._line_check.hear(block)
         missing: dict[str, int] = {}
-        for sound in self._assembler.push(block, dropped=dropped > self._explained):
+        for sound in self._assembler.push(block, dropped=max(0, dropped - self._explained)):
             if isinstance(sound, Gap) and sound.cause != "pause":
                 missing[sound.cause] = missing.get(sound.cause, 0) + sound.ms
             self._ear.hear(sound)

@@ -27,6 +27,8 @@ from .measure import Spread, spread
 SLOTS = 20
 DIALLING = 4
 """Calls that are being set up at once."""
+EVERY_S = 0.04
+"""Between two that begin: they come one after the other, as they do in life, and not in a flood."""
 LEAVE_S = 10.0
 RECEIVE_BYTES = 65_536
 
@@ -84,6 +86,7 @@ class Load:
             async with trio.open_nursery() as nursery:
                 for _ in range(calls - len(present)):
                     nursery.start_soon(self._open, turns)
+                    await trio.sleep(EVERY_S)
 
     async def _open(self, turns: trio.CapacityLimiter) -> None:
         async with turns:

@@ -10,6 +10,7 @@ from typing import Literal
 
 from . import mulaw
 from .audio import SAMPLES_PER_MS, Block, Gap, MediaFrame, PcmChunk
+from .frames import BLOCK_MS
 
 MAX_GAP_MS = 10_000
 
@@ -26,16 +27,16 @@ class Assembler:
         self._shift_ms = 0
         self._end = 0
 
-    def push(self, block: Block, *, dropped: bool = False) -> Iterator[PcmChunk | Gap]:
-        """The sound of one block. `dropped`: since the last block we threw some away ourselves."""
+    def push(self, block: Block, *, dropped: int = 0) -> Iterator[PcmChunk | Gap]:
+        """The sound of one block. `dropped`: so many blocks we threw away ourselves since the last one."""
         pending, heard_at = bytearray(), block.heard_at
         for frame in block.frames:
-            gap = self._gap_before(block.line, frame, len(pending), "dropped" if dropped else "lost")
+            gap = self._gap_before(block.line, frame, len(pending), dropped)
             if gap is not None:
                 if pending:
                     yield self._chunk(pending, heard_at)
                 yield gap
-                pending, dropped = bytearray(), False
+                pending, dropped = bytearray(), 0
                 self._end = (gap.start_ms + gap.ms) * SAMPLES_PER_MS
             pending += frame.payload
             self._sequence, heard_at = frame.sequence, frame.heard_at
@@ -47,9 +48,7 @@ class Assembler:
         self._end += len(payload)
         return chunk
 
-    def _gap_before(
-        self, line: int, frame: MediaFrame, pending: int, missing_is: Literal["lost", "dropped"]
-    ) -> Gap | None:
+    def _gap_before(self, line: int, frame: MediaFrame, pending: int, dropped: int) -> Gap | None:
         """What is missing between what we have and this frame; moves our clock onto the carrier's where they differ."""
         end_ms = (self._end + pending) // SAMPLES_PER_MS
         if line != self._line:
@@ -62,7 +61,9 @@ class Assembler:
             self._shift_ms -= ahead_ms
         if ahead_ms <= (0 if skipped else _JITTER_MS):
             return None
-        if ahead_ms > MAX_GAP_MS:
-            self._shift_ms -= ahead_ms - MAX_GAP_MS
-            ahead_ms = MAX_GAP_MS
-        return Gap(end_ms, ahead_ms, missing_is if skipped else "pause", frame.heard_at)
+        believed_ms = MAX_GAP_MS + dropped * BLOCK_MS  # what we threw away ourselves has really been there
+        if ahead_ms > believed_ms:
+            self._shift_ms -= ahead_ms - believed_ms
+            ahead_ms = believed_ms
+        cause: Literal["lost", "dropped"] = "dropped" if dropped else "lost"
+        return Gap(end_ms, ahead_ms, cause if skipped else "pause", frame.heard_at)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from agent.core import mulaw
 from agent.core.assembly import MAX_GAP_MS, Assembler
 from agent.core.audio import Block, Gap, MediaFrame, PcmChunk
+from agent.core.frames import BLOCK_MS
 
 Sound = PcmChunk | Gap
 FRAME_MS = 20
@@ -27,7 +28,7 @@ def in_blocks(frames: Sequence[MediaFrame], sizes: Iterable[int], line: int = 1)
     return [block for block in [*blocks, Block(tuple(left), line)] if block.frames]
 
 
-def assembled(blocks: Iterable[Block], *, dropped: bool = False) -> list[Sound]:
+def assembled(blocks: Iterable[Block], *, dropped: int = 0) -> list[Sound]:
     assembler = Assembler()
     return [sound for block in blocks for sound in assembler.push(block, dropped=dropped)]
 
@@ -95,13 +96,13 @@ jumpy = st.lists(
 )
 
 
-@given(jumpy, sizes, st.booleans())
+@given(jumpy, sizes, st.integers(0, 100))
 def test_no_clock_and_no_numbering_can_make_it_overlap_lose_sound_or_account_for_hours(
-    frames: list[MediaFrame], sizes: list[int], dropped: bool
+    frames: list[MediaFrame], sizes: list[int], dropped: int
 ) -> None:
     sounds = assembled(in_blocks(frames, sizes), dropped=dropped)
     assert_tiled(sounds)
-    assert all(ms <= MAX_GAP_MS for _, ms, _ in gaps(sounds))
+    assert all(ms <= MAX_GAP_MS + dropped * BLOCK_MS for _, ms, _ in gaps(sounds))
     heard = b"".join(mulaw.encode(sound.samples) for sound in sounds if isinstance(sound, PcmChunk))
     expected = b"".join(mulaw.encode(mulaw.decode(frame.payload)) for frame in frames)
     assert heard == expected
@@ -111,13 +112,23 @@ def test_a_jump_in_the_numbers_is_a_loss_or_what_we_dropped_ourselves() -> None:
     assembler = Assembler()
     list(assembler.push(Block((frame(2, 0),), 1)))
     assert gaps(assembler.push(Block((frame(5, 60),), 1))) == [(20, 40, "lost")]
-    assert gaps(assembler.push(Block((frame(10, 160),), 1), dropped=True)) == [(80, 80, "dropped")]
+    assert gaps(assembler.push(Block((frame(10, 160),), 1), dropped=2)) == [(80, 80, "dropped")]
+
+
+def test_what_we_dropped_ourselves_is_believed_however_long_it_is() -> None:
+    assembler = Assembler()
+    list(assembler.push(Block((frame(2, 0),), 1)))
+    blocks = 15_000 // BLOCK_MS
+    assert gaps(assembler.push(Block((frame(752, 15_000),), 1), dropped=blocks)) == [(20, 14_980, "dropped")]
+    [chunk] = assembler.push(Block((frame(753, 15_020),), 1))
+    assert isinstance(chunk, PcmChunk)
+    assert chunk.start_ms == 15_020, "our clock is still the line's"
 
 
 def test_only_the_first_gap_after_a_drop_is_ours() -> None:
     assembler = Assembler()
     list(assembler.push(Block((frame(2, 0),), 1)))
-    found = gaps(assembler.push(Block((frame(4, 40), frame(6, 80)), 1), dropped=True))
+    found = gaps(assembler.push(Block((frame(4, 40), frame(6, 80)), 1), dropped=2))
     assert found == [(20, 20, "dropped"), (60, 20, "lost")]
 
 
