@@ -12,7 +12,7 @@ from math import inf
 
 import trio
 
-from ..telephony.twilio import clear, mark, media
+from ..telephony.twilio_said import clear, mark, media
 from .playback import BYTES_A_MS, MARK_BYTES, Cut, Playback
 
 PIECE_BYTES = 60 * BYTES_A_MS

@@ -2,7 +2,7 @@
 
 Twilio opens a WebSocket for each stream and sends JSON: `connected`, `start`, then `media` about fifty times a second,
 and `stop`. On a bidirectional stream it also sends `mark` (what we queued has been played) and `dtmf`, and takes
-`media`, `mark` and `clear` from us (https://www.twilio.com/docs/voice/media-streams/websocket-messages).
+`media`, `mark` and `clear` from us (`twilio_said`; https://www.twilio.com/docs/voice/media-streams/websocket-messages).
 
 Feed a `MediaStream` every message of one socket; each becomes one fact, or a BadMessage that leaves the stream as it
 was, so that skipping a bad message is always safe. Media time is Twilio's own `timestamp`, never the time of arrival:
@@ -13,8 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
-
-import msgspec
 
 from ..core.audio import MediaFrame
 from ..errors import BadMessage
@@ -197,22 +195,3 @@ class MediaStream:
         if self._stream_sid is None:
             return BadMessage("A Twilio message came before its stream had started.")
         return BadMessage("A Twilio message belongs to another stream.")
-
-
-# Fields in the documented order, and none beside them: an extra field is Twilio's warning 31951.
-_write = msgspec.json.Encoder().encode
-
-
-def clear(stream_sid: str) -> str:
-    """Drop all audio of ours that has not been played yet; Twilio then returns every outstanding mark."""
-    return _write({"event": "clear", "streamSid": stream_sid}).decode()
-
-
-def mark(stream_sid: str, name: str) -> str:
-    """Ask to be told (`MarkPlayed`) when everything sent so far has been played."""
-    return _write({"event": "mark", "streamSid": stream_sid, "mark": {"name": name}}).decode()
-
-
-def media(stream_sid: str, payload: bytes) -> str:
-    """Play this mu-law, of any length, after what is already queued. No file header: it would be heard."""
-    return _write({"event": "media", "streamSid": stream_sid, "media": {"payload": payload}}).decode()

@@ -65,21 +65,27 @@ async def ask(calls: int, apart_s: float = 0.0, *, beside: int = MANY) -> dict[i
     return times
 
 
+@pytest.fixture
+def together(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many gates were judged together, each time."""
+    counts: list[int] = []
+
+    def counted(gates: list[SpeechGate]) -> None:
+        counts.append(len(gates))
+        speech.judge(gates)
+
+    monkeypatch.setattr(gathering, "judge", counted)
+    return counts
+
+
 async def test_few_calls_do_not_wait_for_each_other(autojump_clock: MockClock) -> None:
     times = await ask(FEW, apart_s=0.007, beside=FEW - 1)
     assert all(answered == asked for asked, answered in times.values())
 
 
 async def test_many_calls_are_judged_together_and_nobody_waits_longer_than_a_tick(
-    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+    autojump_clock: MockClock, together: list[int]
 ) -> None:
-    together: list[int] = []
-
-    def counted(gates: list[SpeechGate]) -> None:
-        together.append(len(gates))
-        speech.judge(gates)
-
-    monkeypatch.setattr(gathering, "judge", counted)
     times = await ask(MANY, apart_s=0.004)
     assert len(times) == MANY
     assert all(answered - asked <= TICK_S + 1e-9 for asked, answered in times.values())
@@ -135,16 +141,7 @@ async def test_without_its_task_everybody_is_judged_at_once(autojump_clock: Mock
     assert trio.current_time() == 0.0
 
 
-async def test_behind_a_round_nobody_waits_for_the_clock(
-    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    together: list[int] = []
-
-    def counted(gates: list[SpeechGate]) -> None:
-        together.append(len(gates))
-        speech.judge(gates)
-
-    monkeypatch.setattr(gathering, "judge", counted)
+async def test_behind_a_round_nobody_waits_for_the_clock(autojump_clock: MockClock, together: list[int]) -> None:
     hall, told = Gathering(), []
     async with running(hall, MANY), trio.open_nursery() as askers:
         began = trio.current_time()

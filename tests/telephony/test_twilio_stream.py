@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from agent.core.audio import MediaFrame
 from agent.errors import BadMessage
-from agent.telephony import twilio
+from agent.telephony import twilio_said
 from agent.telephony.twilio import (
     Connected,
     Ignored,
@@ -292,12 +292,12 @@ def test_whatever_arrives_is_read_or_refused_and_never_anything_else(messages: l
 
 
 def test_what_we_send_is_what_the_vendor_documents_and_nothing_more() -> None:
-    assert json.loads(twilio.clear(STREAM)) == json.loads(recording("send_clear_bidirectional"))
-    assert json.loads(twilio.mark(STREAM, "m1")) == json.loads(recording("send_mark_bidirectional"))
-    assert json.loads(twilio.media(STREAM, SILENCE)) == json.loads(recording("send_media_bidirectional"))
+    assert json.loads(twilio_said.clear(STREAM)) == json.loads(recording("send_clear_bidirectional"))
+    assert json.loads(twilio_said.mark(STREAM, "m1")) == json.loads(recording("send_mark_bidirectional"))
+    assert json.loads(twilio_said.media(STREAM, SILENCE)) == json.loads(recording("send_media_bidirectional"))
 
 
 @given(st.binary(min_size=1, max_size=2000), st.text(min_size=1))
 def test_any_audio_and_any_mark_survive_the_way_out(payload: bytes, name: str) -> None:
-    assert base64.b64decode(json.loads(twilio.media(STREAM, payload))["media"]["payload"]) == payload
-    assert json.loads(twilio.mark(STREAM, name))["mark"]["name"] == name
+    assert base64.b64decode(json.loads(twilio_said.media(STREAM, payload))["media"]["payload"]) == payload
+    assert json.loads(twilio_said.mark(STREAM, name))["mark"]["name"] == name
