@@ -45,6 +45,8 @@ class SocketLine:
         self._closing: Closing | None = None  # how to close, once it is over
 
     def hang_up(self, code: int, reason: str) -> None:
+        if (code, reason) == SUPERSEDED:  # what has come by now is still this line's
+            self._sweep.look(self)
         self._closing = (code, reason)
         self._reading.cancel()
 

@@ -16,7 +16,7 @@ from agent.bench import callers
 from agent.bench import load as load_module
 from agent.bench.dialling import Dialled, Server
 from agent.bench.frames import conversation
-from agent.bench.load import SLOTS, Load, calling
+from agent.bench.load import EVERY_S, SLOTS, Load, calling
 from agent.core.audio import MediaFrame
 from agent.errors import CallmoodError
 from agent.telephony.twilio import LineEnded, LineStarted, MediaStream
@@ -104,11 +104,19 @@ async def test_each_call_sends_a_frame_every_20_ms_from_the_first_on(
     far_ends: list[FarEnd], autojump_clock: trio.testing.MockClock
 ) -> None:
     async with open_load(3, far_ends):
+        before = [far_end.chunks() for far_end in far_ends]
         await trio.sleep(2.0)
-        for far_end in far_ends:
-            chunks = far_end.chunks()
-            assert chunks == list(range(1, len(chunks) + 1))
-            assert 97 <= len(chunks) <= 100
+        for far_end, first in zip(far_ends, before, strict=True):
+            then = far_end.chunks()
+            assert [*first, *then] == list(range(1, len(first) + len(then) + 1))
+            assert 99 <= len(then) <= 101
+
+
+async def test_calls_begin_one_after_the_other(far_ends: list[FarEnd], autojump_clock: trio.testing.MockClock) -> None:
+    async with open_load(5, far_ends):
+        sent = [len(far_end.chunks()) for far_end in far_ends]
+        assert sent == sorted(sent, reverse=True)
+        assert sent[0] - sent[-1] == pytest.approx(4 * EVERY_S / 0.02, abs=1)
 
 
 async def test_calls_are_spread_over_the_20_ms(far_ends: list[FarEnd], autojump_clock: trio.testing.MockClock) -> None:

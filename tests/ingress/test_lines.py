@@ -15,6 +15,7 @@ from agent.actors.overload import Load
 from agent.calls.mailbox import Mailbox
 from agent.core.audio import MediaFrame
 from agent.core.emotion import Outcome
+from agent.ingress import sweep
 from agent.ingress.line import UNREADABLE_LIMIT
 from agent.ingress.media import MediaLines
 from agent.ports import Line
@@ -257,6 +258,18 @@ async def test_a_newer_line_closes_the_older_one_that_is_being_swept(house: Hous
         assert await closing(older) == (1008, b"Superseded")
         await newer.send_all(media(7))
         await house.until_heard(2, 7)
+
+
+async def test_what_the_older_line_has_brought_by_then_is_heard_before_the_newer_one(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with on_the_line(house) as older, await house.open() as newer:
+        monkeypatch.setattr(sweep, "BEAT_S", 1000.0)  # nobody's turn comes any more
+        await trio.sleep(0.1)
+        await older.send_all(media(3) + media(4))
+        await newer.send_all(frame(TEXT, START))
+        assert await closing(older) == (1008, b"Superseded")
+        assert house.call.heard == [2, 3, 4]
 
 
 async def test_a_peer_that_only_pings_and_never_reads_is_read_no_further(house: House) -> None:
