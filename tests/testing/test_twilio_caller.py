@@ -21,9 +21,9 @@ from trio_websocket import (
 from agent.http import client
 from agent.telephony.signature import sign
 from agent.telephony.twilio import LineEnded, LineStarted, MediaStream
-from agent.telephony.twilio import clear as clear_message
-from agent.telephony.twilio import mark as mark_message
-from agent.telephony.twilio import media as media_message
+from agent.telephony.twilio_said import clear as clear_message
+from agent.telephony.twilio_said import mark as mark_message
+from agent.telephony.twilio_said import media as media_message
 from agent.telephony.twiml import StreamPlan
 from agent.testing.http_server import HttpRequest, HttpResponse, HttpServer, Misbehaviour
 from agent.testing.pace import Pace
