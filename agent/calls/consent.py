@@ -42,7 +42,7 @@ class Consent:
     @property
     def listening(self) -> bool:
         """Something may be inferred now."""
-        return self._takes_audio and self.told and not self.stopped
+        return self.may_listen()
 
     @property
     def refusal(self) -> Gated:

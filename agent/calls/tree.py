@@ -50,8 +50,7 @@ async def run_call(
 
     inside, frames = call.workings, call.mailbox.blocks
     inside.channels |= {
-        "line": call.mailbox.outbox,
-        "frames": call.mailbox.outbox,  # the same: what the line leaves, the decoder takes
+        "frames": call.mailbox.outbox,
         "windows": windows_out,
         "readings": call.readings,
         "updates": updates_out,

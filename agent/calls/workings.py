@@ -62,9 +62,8 @@ class Workings:
             condition.state = "ended"
 
     def dropped(self) -> Iterator[tuple[str, int]]:
-        """Of each channel, how many items gave way to newer ones. One that has two names counts by the first."""
-        names = {id(outbox): name for name, outbox in reversed(self.channels.items())}
-        return ((name, outbox.dropped) for name, outbox in self.channels.items() if names[id(outbox)] == name)
+        """Of each channel, how many items gave way to newer ones."""
+        return ((name, outbox.dropped) for name, outbox in self.channels.items())
 
     def failures(self) -> Counter[tuple[str, str]]:
         """How often each engine failed, by engine and by how."""

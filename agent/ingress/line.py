@@ -11,6 +11,7 @@ import structlog
 import trio
 
 from ..calls.call import Call
+from ..calls.mailbox import SUPERSEDED
 from ..core.audio import MediaFrame
 from ..errors import BadMessage
 from ..ports import Relay
@@ -28,7 +29,6 @@ ROUNDS = 3
 """A line that waits for sound alone is asked in every third round: a key or an end is noticed within 120 ms."""
 
 BAD_TOKEN: Closing = (1008, "Invalid token")
-SUPERSEDED: Closing = (1008, "Superseded")
 NOT_READING: Closing = (1008, "Not taking data")
 UNREADABLE: Closing = (1008, "Too many unreadable messages")
 

@@ -105,7 +105,7 @@ class LedgerNumbers(Collector):
         )
 
 
-CHANNELS = ("line", "frames", "windows", "readings", "updates", "transfers")
+CHANNELS = ("frames", "windows", "readings", "updates", "transfers")
 """A call's, from its line to what is done."""
 
 

@@ -29,8 +29,9 @@ log = structlog.get_logger()
 
 READY_S = 60.0
 """How long a worker may take until it listens, on a machine that is busy."""
-HUNG_S = 15.0
-"""A worker whose loop has stood still for so long has lost its calls: their lines count as quiet by then."""
+LOOK_S, LOOKS = 5.0, 3
+"""A worker that says nothing for so many looks in a row hangs, and has lost its calls: their lines count as quiet by
+then. Where the whole machine has stood still, that is one look, however long it was."""
 YOUNG_S = 60.0
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.2, 30.0
 """How long a worker that has died is waited with, doubled for each that died younger than `YOUNG_S`."""
@@ -156,14 +157,15 @@ class Supervisor:
     async def _watched(self, process: trio.Process, slot: int) -> None:
         """Listen to a worker until it ends, or hangs: then it is made to end."""
         assert process.stdout is not None
-        said = b"."
-        while said:
-            with trio.move_on_after(HUNG_S) as patience:
-                said = bytes(await process.stdout.receive_some(64))
-            if patience.cancelled_caught:
-                log.error("worker.hung", worker=slot, pid=process.pid, silent_s=HUNG_S)
-                process.kill()
-                return
+        silent = 0
+        while silent < LOOKS:
+            silent += 1
+            with trio.move_on_after(LOOK_S):
+                if not await process.stdout.receive_some(64):
+                    return
+                silent = 0
+        log.error("worker.hung", worker=slot, pid=process.pid, silent_s=LOOKS * LOOK_S)
+        process.kill()
 
     def _berth(self, slot: int, restarts: int) -> Berth:
         first = "all" if slot == 0 and self.lock is not None else ""

@@ -32,7 +32,6 @@ async def test_a_call_that_has_done_nothing_yet_says_so(callmood: Callmood) -> N
     assert seen["channels"]["windows"] == {"waiting": 0, "cap": 2, "dropped": 0, "whenFull": "drop_oldest"}
     caps = {name: (channel["cap"], channel["whenFull"]) for name, channel in seen["channels"].items()}
     assert caps == {
-        "line": (5, "drop_oldest"),
         "frames": (5, "drop_oldest"),
         "windows": (2, "drop_oldest"),
         "readings": (8, "wait"),

@@ -132,11 +132,11 @@ async def test_what_gave_way_stays_counted_when_its_call_is_over(callmood: Callm
             call.mailbox.hear(call.mailbox._line, frame)  # type: ignore[arg-type]
         dropped = call.mailbox.dropped
         assert dropped >= BLOCKS_A_SECOND - 1, "of two seconds one may wait, and a block is handed on at once"
-        assert (await scrape(callmood))("channel_dropped_total", channel="line") == dropped
+        assert (await scrape(callmood))("channel_dropped_total", channel="frames") == dropped
         page = await until(callmood, 100, "audio_missing_ms_total", cause="dropped")
     await callmood.ended(line.call_sid)
     page = await scrape(callmood)
-    assert page("channel_dropped_total", channel="line") == dropped
+    assert page("channel_dropped_total", channel="frames") == dropped
     assert page("calls_live") == 0
 
 
