@@ -292,8 +292,8 @@ async def test_over_real_sockets_each_call_is_a_whole_media_stream() -> None:
         assert [frame.media_ms for frame in sound] == [20 * n for n in range(len(sound))]
         assert all(len(frame.payload) == 160 for frame in sound)
         assert len(sound) > 50
-        begin = talk.index(sound[0].payload + sound[1].payload)
-        assert talk.startswith(b"".join(frame.payload for frame in sound), begin), "it talks on"
+        begin = talk.find(b"".join(frame.payload for frame in sound))  # two frames alone may lie in it more than once
+        assert begin >= 0, "it talks on"
         begins.add(begin)
     assert len(begins) == 3, "and nobody is where another is"
 
