@@ -6,6 +6,7 @@ on every telephone, with the caller's baseline known and without.
 """
 
 import math
+import re
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from ..engines.local import belief
 from ..engines.local.memory import CALIBRATION_MS
 from ..engines.local.model import CLASSES, Evidence, Model, labelled
 from ..engines.local.networks import log_softmax
+from ..engines.local.pooling import FEATURES
 from ..engines.local.spectrum import ROW_MS, Floats
 from .corpora import Clip
 from .dataset import Deck, Ints, Usual
@@ -26,9 +28,12 @@ from .extraction import Heard
 from .network import Recipe, fit
 
 FOLDS: Final = 5
+_FINE: Final = tuple(at for at, name in enumerate(FEATURES) if re.search(r"\.(change|cepstrum[5-9]|cepstrum1\d)", name))
+"""Features that tell studios apart as well as moods: the finer shape of the spectrum, and how it moves."""
+_FINE_INPUTS: Final = (*_FINE, *(len(FEATURES) + at for at in _FINE))
 WIDE: Final = Recipe((64, 32), (0.1, 0.3, 0.3), steps=3000)
-SMALL: Final = Recipe((64,), (0.2, 0.4), steps=1500, intercepts=True)
-LINEAR: Final = Recipe((), (0.1,), steps=1500, rate=1e-3, intercepts=True)
+SMALL: Final = Recipe((64,), (0.2, 0.4), steps=1500, intercepts=True, blind=_FINE_INPUTS)
+LINEAR: Final = Recipe((), (0.1,), steps=1500, rate=1e-3, intercepts=True, blind=_FINE_INPUTS)
 FINAL: Final = (WIDE, SMALL, LINEAR)
 """One that may learn what ordinary talk is like where it knows it, two that learn what holds anywhere."""
 

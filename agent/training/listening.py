@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ..core.frames import BLOCK_SAMPLES
 from ..engines.local import pooling, spectrum, summary, voice
-from ..engines.local.spectrum import ROWS, Floats
+from ..engines.local.spectrum import Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,7 @@ class Stretches:
 
 def listen(samples: NDArray[np.int16]) -> Stretches:
     """Everything the engine would hear in this recording, shape (n,) at 8 kHz."""
-    sums, tracks, spoken, floors = _blocks(samples)
-    count = len(sums)
+    sums, floors = _blocks(samples)
     earlier = pooling.BLOCKS - 1
     padded = np.concatenate((np.zeros((earlier, summary.SIZE), np.float32), sums))
     blocks = np.lib.stride_tricks.sliding_window_view(padded, pooling.BLOCKS, axis=0).transpose(0, 2, 1)
@@ -37,13 +36,7 @@ def listen(samples: NDArray[np.int16]) -> Stretches:
     held = np.matmul(belongs[:, np.newaxis], blocks[:, :, [summary.COUNT["speech"], summary.COUNT["voiced"]]])[:, 0]
     new = sums[:, summary.COUNT["speech"]]
     chosen = np.flatnonzero((new > 0) & pooling.enough(held[:, 0], held[:, 1]))
-    rows = np.arange(pooling.TRACK_ROWS) - pooling.TRACK_ROWS
-    at = (chosen[:, np.newaxis] + 1) * ROWS + rows + pooling.TRACK_ROWS
-    track = np.pad(tracks.transpose(1, 0, 2).reshape(2, count * ROWS), ((0, 0), (pooling.TRACK_ROWS, 0)))
-    speech = np.pad(spoken.reshape(-1), (pooling.TRACK_ROWS, 0))
-    features = pooling.pool(
-        np.ascontiguousarray(blocks[chosen]), belongs[chosen], track[:, at].transpose(1, 0, 2), speech[at]
-    )
+    features = pooling.pool(np.ascontiguousarray(blocks[chosen]), belongs[chosen])
     return Stretches(
         chosen.astype(np.int32),
         features,
@@ -54,8 +47,8 @@ def listen(samples: NDArray[np.int16]) -> Stretches:
     )
 
 
-def _blocks(samples: NDArray[np.int16]) -> tuple[Floats, Floats, Floats, Floats]:
-    """Of each block: its sums, its tracks, its rows of speech, the floor by then."""
+def _blocks(samples: NDArray[np.int16]) -> tuple[Floats, Floats]:
+    """Of each block: its sums, and the floor by then."""
     count = max(1, -(-len(samples) // BLOCK_SAMPLES))
     sound = np.zeros(spectrum.KEPT + count * BLOCK_SAMPLES, dtype=np.float32)
     sound[spectrum.KEPT : spectrum.KEPT + len(samples)] = samples * np.float32(1 / 32768)
@@ -73,8 +66,7 @@ def _blocks(samples: NDArray[np.int16]) -> tuple[Floats, Floats, Floats, Floats]
         speech.append(heard.speech)
         pitch.append(heard.octaves)
     voices = voice.Voices(np.concatenate(voiced), np.concatenate(speech), np.concatenate(pitch), floors)
-    sums, tracks = summary.summarise(spectra, voices, None)
-    return sums, tracks, voices.speech.astype(np.float32), floors
+    return summary.summarise(spectra, voices, None), floors
 
 
 def _part(spectra: spectrum.Spectra, at: int) -> spectrum.Spectra:

@@ -64,6 +64,8 @@ class Recipe:
     decay: float = 0.05
     intercepts: bool = False
     """Whether each corpus has intercepts of its own while this is fitted."""
+    blind: tuple[int, ...] = ()
+    """Inputs that it does not see."""
 
 
 def fit(
@@ -75,6 +77,8 @@ def fit(
     sizes = (inputs, *recipe.hidden, free.shape[1])
     weights = [(chance.normal(size=shape) * np.sqrt(2 / shape[0])).astype(np.float32) for shape in pairwise(sizes)]
     weights[-1] *= np.float32(0.3)
+    blind = list(recipe.blind)
+    weights[0][blind] = 0
     depth = len(weights)
     values = weights + [np.zeros(size, dtype=np.float32) for size in sizes[1:]] + [np.zeros_like(free)]
     decays = (*[recipe.decay] * depth, *[0.0] * depth, _INTERCEPT_DECAY)
@@ -84,6 +88,7 @@ def fit(
     for step in range(recipe.steps):
         gradients = _gradients(values, draw(chance, recipe.batch), recipe, chance)
         gradients[-1] *= free
+        gradients[0][blind] = 0
         rate = recipe.rate * min(1.0, (step + 1) / 200) * 0.5 * (1 + np.cos(np.pi * step / recipe.steps))
         for at, (value, gradient) in enumerate(zip(values, gradients, strict=True)):
             means[at] += np.float32(0.1) * (gradient - means[at])

@@ -81,7 +81,7 @@ async def test_nothing_of_a_call_is_left_when_it_closes(voice):
     assert not any(block.any() for block in waiting)
     assert not session.pending
     assert not session.ring._blocks.any()
-    for name in ("sound", "counts", "tracks", "usual", "lately", "speech_ms"):
+    for name in ("sound", "counts", "usual", "lately", "speech_ms"):
         assert not session.memory[name].any()
 
 

@@ -186,10 +186,10 @@ def of_two_languages(chance: np.random.Generator, count: int) -> Batch:
     return Batch(points.astype(np.float32), allowed, allowed, np.ones((count, 1), np.float32), home, home)
 
 
-def anger_by_language(own_intercepts: bool) -> tuple[float, float]:
+def anger_by_language(own_intercepts: bool, blind: tuple[int, ...] = ()) -> tuple[float, float]:
     """What a step in the first input, and one in the second, do to the log-odds of anger."""
     both = Intercepts(np.ones((2, 2), np.float32), np.array([1.0, 0.0], np.float32))
-    recipe = fitting.Recipe((), (0.0,), steps=1500, rate=1e-2, intercepts=own_intercepts)
+    recipe = fitting.Recipe((), (0.0,), steps=1500, rate=1e-2, intercepts=own_intercepts, blind=blind)
     [(weights, _)] = fit(of_two_languages, 2, both, recipe, 1)
     louder, language = (weights[:, 1] - weights[:, 0]).tolist()
     return louder, language
@@ -201,6 +201,12 @@ def test_a_language_in_which_nobody_was_angry_does_not_become_a_sign_of_calm():
     assert abs(language) < louder / 2
     louder, language = anger_by_language(own_intercepts=False)
     assert language < -1.5 * louder
+
+
+def test_what_a_network_is_not_to_see_changes_nothing():
+    louder, language = anger_by_language(own_intercepts=False, blind=(1,))
+    assert louder > 1
+    assert language == 0
 
 
 def test_an_unknown_corpus_is_taken_to_be_like_those_in_which_somebody_is_angry(recordings):

@@ -103,8 +103,7 @@ def _rest(memory: Memory, at: Places, calls: Sequence[Call], power: Floats) -> N
     some = memory[at]
     some["before"] = summary.last_row(spectrum.bands(power[at]))
     _shifted(some["octaves"], voice.new_octaves(1)[:, :ROWS])
-    for name in ("tracks", "spoken", "counts"):
-        _shifted(some[name], np.zeros((1, 1 if name == "counts" else ROWS), dtype=np.float32))
+    _shifted(some["counts"], np.zeros((1, 1), dtype=np.float32))
     for each in at.tolist():
         calls[each].ring.push(summary.NO_SPEECH)
     memory[at] = some
@@ -120,9 +119,7 @@ def _hear(
         power, level_db, floor_db = power.take(at, axis=0), level_db[at], floor_db[at]
     spectra = spectrum.spectra(power, level_db)
     voices = voice.judge(spectra, floor_db[:, np.newaxis], some["octaves"], some["good"])
-    sums, tracks = summary.summarise(spectra, voices, some["before"])
-    _shifted(some["tracks"], tracks)
-    _shifted(some["spoken"], voices.speech)
+    sums = summary.summarise(spectra, voices, some["before"])
     for each, new_sums in zip(at.tolist(), sums, strict=True):
         calls[each].ring.push(new_sums)
     counts = _shifted(some["counts"], sums[:, _COUNTS][:, :, np.newaxis])
@@ -166,8 +163,7 @@ def _judge(
     blocks = np.empty((len(rings), pooling.BLOCKS, summary.SIZE), dtype=np.float32)
     for ring, out in zip(rings, blocks, strict=True):
         ring.unroll(out)
-    # Whole copies of the tracks, because the order in which numpy adds up depends on how its arrays lie in memory.
-    features = pooling.pool(blocks, heard.belongs, memory["tracks"][heard.at], memory["spoken"][heard.at])
+    features = pooling.pool(blocks, heard.belongs)
     known = baseline.known(callers)
     shares = labelled(model.judge(features, callers["usual"], known))
     says = belief.said_of(shares, known, model.evidence)

@@ -1,4 +1,4 @@
-"""What is remembered of a call: about 20 kB, the same however long it lasts, and at most 20 ms of it sound.
+"""What is remembered of a call: about 12 kB, the same however long it lasts, and at most 20 ms of it sound.
 
 Most of it are the sums of the last four seconds, which lie in a ring of their own: a hop writes one row of it, and only
 a judgement reads it. The rest is one record in two parts, of which one is needed only where the caller speaks: so that
@@ -29,8 +29,6 @@ _LINE: Final[list[Any]] = [
     ("good", np.bool_, (voice.HANGOVER,)),  # which of them sounded like a voice
     ("before", np.float32, (summary.BEFORE,)),  # the last row's spectrum
     ("counts", np.float32, (2, pooling.BLOCKS)),  # rows of speech, and of voice, in the blocks of the ring
-    ("tracks", np.float32, (2, pooling.TRACK_ROWS)),  # dB, level and upper share of the last two seconds
-    ("spoken", np.float32, (pooling.TRACK_ROWS,)),  # which of their rows are speech
     ("belief", np.float32, (belief.SIZE,)),
     ("scores", np.float32, (len(LABELS),)),  # what the last stretch says by itself
     ("speech_ms", np.int64),  # heard in the call
@@ -115,6 +113,6 @@ def blank(n: int) -> Memory:
 
 def after_a_hole(memory: Memory) -> None:
     """Nothing heard before it is judged together with what comes after; caller and line are still known."""
-    for name in ("sound", "good", "before", "counts", "tracks", "spoken"):
+    for name in ("sound", "good", "before", "counts"):
         memory[name] = 0
     memory["octaves"] = voice.NO_VOICE

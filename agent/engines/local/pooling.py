@@ -1,17 +1,17 @@
 """From the blocks of a stretch of speech to the features of a voice.
 
 The numbers are those vocal effort and arousal show themselves in (Banse & Scherer 1996; Eyben et al., GeMAPS, 2016), as
-far as a telephone lets them through: shape of the spectrum and its movement, pitch, loudness, rhythm. The level of the
+far as a telephone lets them through: shape of the spectrum and its movement, pitch, loudness. They are few on purpose:
+what is finer tells recordings of one studio from those of another better than moods (`TRIED.md`). The level of the
 recording is in none of them but `loudness`, which counts little by itself, and mostly against the caller's own.
 """
 
-from itertools import pairwise
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .spectrum import ROWS, Floats, times
+from .spectrum import Floats
 from .summary import CHANGES, COUNT, SPEECH, VALUES, VOICED
 
 BLOCKS: Final = 20
@@ -24,9 +24,6 @@ LEAST_VOICED_ROWS: Final = 8
 _V: Final = len(VALUES)
 _LEVEL, _PITCH, _UPPER = VALUES.index("level"), VALUES.index("pitch"), VALUES.index("upper")
 _TRACKED: Final = (_LEVEL, _PITCH, _UPPER)
-TRACK_ROWS: Final = BLOCKS // 2 * ROWS
-"""Two seconds of level and upper share, for their rhythm."""
-_RHYTHM_HZ: Final = (0.4, 2.0, 4.0, 6.0, 10.0, 16.0, 25.0)
 
 FEATURES: Final = (
     *(f"voiced.{value}" for value in VALUES if value != "level"),
@@ -40,28 +37,10 @@ FEATURES: Final = (
     *(f"slow.{VALUES[value]}" for value in _TRACKED),
     *(f"slope.{VALUES[value]}" for value in _TRACKED),
     *("loudest", "highest", "lowest"),
-    *(f"rhythm.{track}.{hz}" for track in ("level", "upper") for hz in _RHYTHM_HZ[:-1]),
 )
 LOUDNESS: Final = FEATURES.index("loudness")
 
-
-def _tones() -> Floats:
-    """A track, tapered, to the cosines and sines of its rhythm."""
-    hz = np.arange(0.5, 25.0, 0.5)
-    turns = 2 * np.pi * np.outer(np.arange(TRACK_ROWS) / 50.0, hz)
-    taper = np.hanning(TRACK_ROWS)[:, np.newaxis]
-    return np.concatenate((np.cos(turns) * taper, np.sin(turns) * taper), axis=1).astype(np.float32)
-
-
-def _tone_bands() -> Floats:
-    hz = np.arange(0.5, 25.0, 0.5)
-    return np.array([(hz >= low) & (hz < high) for low, high in pairwise(_RHYTHM_HZ)], dtype=np.float32).T
-
-
-_TONES: Final = _tones()
-_TONE_BANDS: Final = _tone_bands()
 _BLOCK_AT: Final = np.arange(BLOCKS, dtype=np.float32)
-_TRACKS: Final = 2
 _LEAST_VARIANCE: Final = np.float32(0.01)
 _SOFTEST: Final = np.float32(-100)
 """dB, where there is no voice at all."""
@@ -87,13 +66,8 @@ def enough(speech_rows: Floats, voiced_rows: Floats) -> NDArray[np.bool_]:
     return (speech_rows >= LEAST_ROWS) & (voiced_rows >= LEAST_VOICED_ROWS)
 
 
-def pool(blocks: Floats, belongs: Floats, tracks: Floats, spoken: Floats) -> Floats:
-    """The features of n stretches, shape (n, len(FEATURES)).
-
-    `blocks` and `belongs` as above; `tracks` (n, 2, TRACK_ROWS) in dB, and which of their rows are speech, `spoken`
-    (n, TRACK_ROWS), 0 or 1.
-    """
-    n = len(blocks)
+def pool(blocks: Floats, belongs: Floats) -> Floats:
+    """The features of n stretches, shape (n, len(FEATURES)): of those of the blocks, as above, that belong to them."""
     sums = np.matmul(belongs[:, np.newaxis], blocks)[:, 0]
     voiced = np.maximum(sums[:, COUNT["voiced"]], 1)[:, np.newaxis]
     speech = np.maximum(sums[:, COUNT["speech"]], 1)[:, np.newaxis]
@@ -121,7 +95,6 @@ def pool(blocks: Floats, belongs: Floats, tracks: Floats, spoken: Floats) -> Flo
             (counted("pitch_level") / voiced - pitch * level) / (voice_sd[:, _PITCH : _PITCH + 1] * with_level),
             (counted("upper_level") / voiced - upper * level) / (voice_sd[:, _UPPER : _UPPER + 1] * with_level),
             *_slow(blocks, belongs, level, pitch),
-            _rhythm(tracks, spoken).reshape(n, 2 * _TONE_BANDS.shape[1]),
         ),
         axis=1,
     )
@@ -153,18 +126,3 @@ def _slow(blocks: Floats, belongs: Floats, level: Floats, pitch: Floats) -> tupl
     np.subtract(np.maximum.reduce(np.where(has, highest, -_FARTHEST), axis=1), pitch[:, 0], out=extremes[:, 1])
     np.subtract(np.minimum.reduce(np.where(has, lowest, _FARTHEST), axis=1), pitch[:, 0], out=extremes[:, 2])
     return spread, slope, np.minimum(np.maximum(extremes, -_FAR), _FAR)
-
-
-def _rhythm(tracks: Floats, spoken: Floats) -> Floats:
-    """Shares of the movement of level and upper share by speed, dB: shape (n, 2, 6)."""
-    n = len(tracks)
-    speech = spoken[:, np.newaxis]
-    mean = np.add.reduce(tracks * speech, axis=2) / np.maximum(np.add.reduce(spoken, axis=1), 1)[:, np.newaxis]
-    moves = (tracks - mean[:, :, np.newaxis]) * speech
-    tones = times(moves.reshape(2 * n, TRACK_ROWS), _TONES, _TRACKS)
-    half = tones.shape[1] // 2
-    power = times(np.square(tones[:, :half]) + np.square(tones[:, half:]), _TONE_BANDS, _TRACKS).reshape(
-        n, 2, _TONE_BANDS.shape[1]
-    )
-    total = np.add.reduce(power, axis=2)[:, :, np.newaxis] + np.float32(1e-3)
-    return np.asarray(np.float32(10) * np.log10(power / total + np.float32(1e-4)))

@@ -9,8 +9,7 @@ from .voice import Voices
 
 CEPSTRA: Final = 12
 VALUES: Final = (
-    *(f"band{band}" for band in range(BANDS)),  # dB, each band's share of the row's power
-    *(f"cepstrum{order}" for order in range(1, CEPSTRA + 1)),  # the shape of those shares
+    *(f"cepstrum{order}" for order in range(1, CEPSTRA + 1)),  # the shape of the spectrum
     "open",  # semitones, centre of the power below 1 kHz: how open the mouth is
     "front",  # semitones, centre of the power from 1 to 2.6 kHz
     "upper",  # dB, share of the power above 1 kHz: vocal effort
@@ -62,23 +61,22 @@ NO_SPEECH: Final[Floats] = np.zeros(SIZE, dtype=np.float32)
 NO_SPEECH[[COUNT[name] for name in _EXTREMES]] = list(_EXTREMES.values())
 
 
-def summarise(spectra: Spectra, voices: Voices, before: Floats | None) -> tuple[Floats, Floats]:
-    """The sums of n blocks, shape (n, SIZE), and the tracks of level and upper share (n, 2, 10) in dB.
+def summarise(spectra: Spectra, voices: Voices, before: Floats | None) -> Floats:
+    """The sums of n blocks, shape (n, SIZE).
 
     `before`, shape (n, BEFORE), is each call's last row, and is brought up to date in place. None: the blocks are one
     call's, in order.
     """
     n = len(spectra.bands)
-    regions, shape, cepstra, now = _shapes(spectra.bands)
+    regions, now = _shapes(spectra.bands)
     level = now[:, :, -1]
     has_pitch = voices.octaves > 0
     pitch = np.where(has_pitch[:, 1:], _SEMITONES * (voices.octaves[:, 1:] - _PITCH_150), np.float32(0))
     upper = _DB * np.log10(np.maximum(regions[:, :, 2] / regions[:, :, 3], np.float32(1e-4)))
 
     rows = np.empty((n, ROWS, _OF_ONE), dtype=np.float32)
-    rows[:, :, :BANDS] = shape
-    rows[:, :, BANDS : BANDS + CEPSTRA] = cepstra
-    rows[:, :, BANDS + CEPSTRA : BANDS + CEPSTRA + 2] = regions[:, :, 4:] / regions[:, :, :2]
+    rows[:, :, :CEPSTRA] = now[:, :, BANDS:-1]
+    rows[:, :, CEPSTRA : CEPSTRA + 2] = regions[:, :, 4:] / regions[:, :, :2]
     rows[:, :, _UPPER] = upper
     rows[:, :, _UPPER + 1] = spectra.periodicity
     rows[:, :, _PITCH] = pitch
@@ -105,19 +103,17 @@ def summarise(spectra: Spectra, voices: Voices, before: Floats | None) -> tuple[
     sums = np.empty((n, SIZE), dtype=np.float32)
     np.matmul(masks, rows, out=sums[:, : 2 * _OF_ONE].reshape(n, 2, _OF_ONE))
     _count(voices, masks, pitch, level, upper, steps[:, :, -1], sums[:, 2 * _OF_ONE :].T)
-    tracks = np.empty((n, 2, ROWS), dtype=np.float32)
-    tracks[:, 0], tracks[:, 1] = level, upper
-    return sums, tracks
+    return sums
 
 
 def last_row(bands: Floats) -> Floats:
     """What the next blocks need of these, shape (n, 10, BANDS): shape (n, BEFORE)."""
-    return np.asarray(_shapes(bands)[-1][:, -1])
+    return np.asarray(_shapes(bands)[1][:, -1])
 
 
-def _shapes(bands: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-    """Of rows, shape (n, 10, BANDS): power by region, shape of the spectrum, its cepstra; and their bands, cepstra and
-    level in one."""
+def _shapes(bands: Floats) -> tuple[Floats, Floats]:
+    """Of rows, shape (n, 10, BANDS): power by region; and the level of each band, the cepstra and the level of the row
+    in one."""
     n = len(bands)
     now = np.empty((n, ROWS, BEFORE), dtype=np.float32)
     bands_db, cepstra, level = now[:, :, :BANDS], now[:, :, BANDS:-1], now[:, :, -1:]
@@ -126,7 +122,7 @@ def _shapes(bands: Floats) -> tuple[Floats, Floats, Floats, Floats]:
     np.multiply(np.log10(regions[:, :, 3:4]), _DB, out=level)
     shape = np.maximum(bands_db - level, _FAINTEST_DB)
     cepstra[:] = times(shape.reshape(n * ROWS, BANDS), _COSINES).reshape(n, ROWS, CEPSTRA)
-    return regions, shape, cepstra, now
+    return regions, now
 
 
 def _count(
