@@ -1,8 +1,9 @@
 """Who blocked the loop? A step of one task that takes long delays every call, and "slow" in a log helps nobody.
 
-The instrument notes when a step begins (https://trio.readthedocs.io/en/stable/reference-lowlevel.html#instrument-api).
-A thread beside the loop looks in several times a second; when it finds the same step still running, it reads from the
-main thread's stack what it is doing right now, and says so once a step.
+A thread beside the loop looks in several times a second, at the main thread's stack. In one pass of the loop each task
+has one turn at most; so the same task found in the same pass, again and again for too long, is one step that blocks. It
+is said once, with what it is doing right now. The instrument only tells passes apart, for whoever is told of every step
+has a share of every step (https://trio.readthedocs.io/en/stable/reference-lowlevel.html#instrument-api).
 """
 
 import sys
@@ -25,6 +26,8 @@ LOOK_EVERY_S = 0.05
 LAG_EVERY_S = 0.1
 FRAMES = 4
 """Innermost stack frames that are named."""
+_LOOP = "unrolled_run"
+"""Trio's function that gives the tasks their turns: right above it in the stack is the task's own."""
 
 
 class Watchdog(trio.abc.Instrument):
@@ -32,21 +35,19 @@ class Watchdog(trio.abc.Instrument):
 
     def __init__(self, slow_s: float = SLOW_S) -> None:
         self._slow_s = slow_s
-        self._step = 0
-        self._since: float | None = None
-        self._task = ""
+        self._passes = 0
+        self._waits = True
         self._thread = threading.get_ident()
         self._stop = threading.Event()
         self.barked = 0
         """Steps named so far."""
 
-    def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        self._task = task.name
-        self._step += 1
-        self._since = time.perf_counter()
+    def before_io_wait(self, timeout: float) -> None:
+        self._waits = True
 
-    def after_task_step(self, task: trio.lowlevel.Task) -> None:
-        self._since = None
+    def after_io_wait(self, timeout: float) -> None:
+        self._passes += 1
+        self._waits = False
 
     @contextmanager
     def watching(self) -> Iterator["Watchdog"]:
@@ -60,24 +61,38 @@ class Watchdog(trio.abc.Instrument):
             looking.join(1.0)
 
     def _look(self) -> None:
-        named = 0
+        seen: tuple[int, int] | None = None
+        since, named = 0.0, False
         while not self._stop.wait(LOOK_EVERY_S):
-            since, step, task = self._since, self._step, self._task
-            if since is None or step == named or time.perf_counter() - since < self._slow_s:
-                continue
-            frame = sys._current_frames().get(self._thread)
-            if frame is None or self._step != step:
-                continue
-            named = step
-            self.barked += 1
-            at = places(frame)
-            del frame  # or all that it holds, a whole call perhaps, would live until the next step is named
-            log.warning(
-                "loop.blocked",
-                task=task,
-                at=at,
-                ms=round(1000 * (time.perf_counter() - since)),
-            )
+            now, passes = time.perf_counter(), self._passes
+            step = None if self._waits else self._step()
+            if step is None or seen != (passes, id(step)):
+                seen = None if step is None else (passes, id(step))
+                since, named = now, False
+            elif not named and now - since >= self._slow_s:
+                named = self._name(step, passes, now - since)
+            del step  # or all that it holds, a whole call perhaps, would live until the next look
+
+    def _step(self) -> FrameType | None:
+        """The outermost frame of the task that has its turn now; None: none has."""
+        at, outer = sys._current_frames().get(self._thread), None
+        while at is not None and at.f_code.co_name != _LOOP:
+            at, outer = at.f_back, at
+        return None if at is None else outer
+
+    def _name(self, step: FrameType, passes: int, ran_s: float) -> bool:
+        """Say what it is doing; False: it has ended meanwhile."""
+        frame = sys._current_frames().get(self._thread)
+        if frame is None or self._passes != passes:
+            return False
+        self.barked += 1
+        log.warning("loop.blocked", task=_name_of(step), at=places(frame), ms=round(1000 * ran_s))
+        return True
+
+
+def _name_of(step: FrameType) -> str:
+    """The task's, as Trio makes it where it is given none."""
+    return f"{step.f_globals.get('__name__', '')}.{step.f_code.co_qualname}"
 
 
 def places(frame: FrameType) -> list[str]:

@@ -25,7 +25,8 @@ def test_the_line_that_blocked_the_loop_is_named_once() -> None:
         trio.run(main, instruments=[watchdog])
     (entry,) = [entry for entry in entries if "block" in str(entry["at"])]
     assert entry["event"] == "loop.blocked"
-    assert "main" in str(entry["task"])
+    assert "test_watchdog." in str(entry["task"])
+    assert str(entry["task"]).endswith("main")
 
 
 def test_waiting_is_not_blocking() -> None:
@@ -33,6 +34,23 @@ def test_waiting_is_not_blocking() -> None:
         await trio.sleep(0.5)
 
     watchdog = Watchdog(slow_s=0.3)
+    with watchdog.watching():
+        trio.run(main, instruments=[watchdog])
+    assert watchdog.barked == 0
+
+
+def test_many_short_steps_in_one_pass_are_not_one_that_blocks() -> None:
+    async def busy(until: float) -> None:
+        while time.perf_counter() < until:
+            block(0.03)
+            await trio.lowlevel.checkpoint()
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            for _ in range(20):  # 0.6 s a pass
+                nursery.start_soon(busy, time.perf_counter() + 1.5)
+
+    watchdog = Watchdog(slow_s=0.2)
     with watchdog.watching():
         trio.run(main, instruments=[watchdog])
     assert watchdog.barked == 0
