@@ -31,15 +31,19 @@ class Assembler:
         """The sound of one block. `dropped`: so many blocks we threw away ourselves since the last one."""
         pending, heard_at = bytearray(), block.heard_at
         for frame in block.frames:
-            gap = self._gap_before(block.line, frame, len(pending), dropped)
-            if gap is not None:
-                if pending:
-                    yield self._chunk(pending, heard_at)
-                yield gap
-                pending, dropped = bytearray(), 0
-                self._end = (gap.start_ms + gap.ms) * SAMPLES_PER_MS
-            pending += frame.payload
-            self._sequence, heard_at = frame.sequence, frame.heard_at
+            sequence, media_ms, payload, frame_heard_at = frame
+            end_ms = (self._end + len(pending)) // SAMPLES_PER_MS
+            next_in_line = block.line == self._line and sequence == self._sequence + 1
+            if not (next_in_line and -_JITTER_MS <= media_ms + self._shift_ms - end_ms <= _JITTER_MS):
+                gap = self._gap_before(block.line, frame, end_ms, dropped)
+                if gap is not None:
+                    if pending:
+                        yield self._chunk(pending, heard_at)
+                    yield gap
+                    pending, dropped = bytearray(), 0
+                    self._end = (gap.start_ms + gap.ms) * SAMPLES_PER_MS
+            pending += payload
+            self._sequence, heard_at = sequence, frame_heard_at
         if pending:
             yield self._chunk(pending, heard_at)
 
@@ -48,9 +52,9 @@ class Assembler:
         self._end += len(payload)
         return chunk
 
-    def _gap_before(self, line: int, frame: MediaFrame, pending: int, dropped: int) -> Gap | None:
-        """What is missing between what we have and this frame; moves our clock onto the carrier's where they differ."""
-        end_ms = (self._end + pending) // SAMPLES_PER_MS
+    def _gap_before(self, line: int, frame: MediaFrame, end_ms: int, dropped: int) -> Gap | None:
+        """What is missing between the end of what we have and this frame; moves our clock onto the carrier's where they
+        differ."""
         if line != self._line:
             # The first socket, or another took over: its clock starts anew, ours goes on.
             self._line, self._shift_ms = line, end_ms - frame.media_ms

@@ -42,7 +42,7 @@ _ENCODE: Final = _encoder()
 
 def decode(payload: bytes) -> NDArray[np.int16]:
     """Linear samples, one for each byte."""
-    return _DECODE[np.frombuffer(payload, dtype=np.uint8)]
+    return _DECODE.take(np.frombuffer(payload, dtype=np.uint8))
 
 
 def encode(samples: NDArray[np.int16]) -> bytes:

@@ -25,8 +25,8 @@ START_S = 5.0
 """How long `start`, which carries the token, is waited for."""
 UNREADABLE_LIMIT = 50
 """Messages skipped before the line is closed."""
-ROUNDS = 3
-"""A line that waits for sound alone is asked in every third round: a key or an end is noticed within 120 ms."""
+ROUNDS = 5
+"""A line that waits for sound alone is asked once a block: a key or an end is noticed within 200 ms."""
 
 BAD_TOKEN: Closing = (1008, "Invalid token")
 NOT_READING: Closing = (1008, "Not taking data")

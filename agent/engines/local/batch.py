@@ -13,8 +13,8 @@ from .memory import CALLER, LINE, Bytes, Memory, Ring, after_a_hole, put_back, t
 from .model import Model, labelled
 from .spectrum import ROW_MS, ROWS, Floats
 
-MOST: Final = 48
-"""Calls in one batch: two or three milliseconds, so that the loop is never held up."""
+MOST: Final = 64
+"""Calls in one batch: three milliseconds or so, so that the loop is never held up."""
 _CLIPPED: Final = np.float32(0.95)
 """Of full scale; mu-law's loudest code is 0.98."""
 _STANDS_OUT_DB: Final = 25.0

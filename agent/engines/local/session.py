@@ -65,7 +65,7 @@ class LocalSession:
 
     def _reading(self, window: Window) -> EmotionReading:
         end_ms = window.end_ms - (self._origin_ms or 0)
-        judgement = next((known for known in self._judgements if known.end_ms >= end_ms), self._judgements[-1])
+        judgement = self._judged_by(end_ms)
         quality = judgement.quality * (1.0 - window.missing_ms / max(1, window.end_ms - window.start_ms))
         abstained = _abstained(judgement, quality)
         return EmotionReading(
@@ -80,6 +80,15 @@ class LocalSession:
             abstained=abstained,
             baseline=float(baseline.known(self.memory)[0]),
         )
+
+    def _judged_by(self, end_ms: int) -> Judgement:
+        """The first judgement of all the sound up to there; mostly it is the newest."""
+        found = self._judgements[-1]
+        for known in reversed(self._judgements):
+            if known.end_ms < end_ms:
+                break
+            found = known
+        return found
 
     def forget(self) -> None:
         """Overwrite everything heard and believed, at once. The session then begins anew."""
