@@ -34,8 +34,9 @@ _FINE_INPUTS: Final = (*_FINE, *(len(FEATURES) + at for at in _FINE))
 WIDE: Final = Recipe((64, 32), (0.1, 0.3, 0.3), steps=3000)
 SMALL: Final = Recipe((64,), (0.2, 0.4), steps=1500, intercepts=True, blind=_FINE_INPUTS)
 LINEAR: Final = Recipe((), (0.1,), steps=1500, rate=1e-3, intercepts=True, blind=_FINE_INPUTS)
-FINAL: Final = (WIDE, SMALL, LINEAR)
-"""One that may learn what ordinary talk is like where it knows it, two that learn what holds anywhere."""
+FINAL: Final = (WIDE, WIDE, SMALL, SMALL, LINEAR, LINEAR)
+"""A kind that may learn what ordinary talk is like where it knows it, two that learn what holds anywhere. Two of each,
+because when a given voice is taken for angry is a matter of the seed too, by a second or two."""
 
 ACT_AT: Final = 0.85
 _FALSE_NEUTRAL, _FALSE_ALARMS, _FALSE_CALLS = 0.02, 0.04, 0.03
