@@ -41,6 +41,7 @@ def figures(clips: Sequence[Clip]) -> dict[str, Any]:
         "clips": len(clips),
         "speakers": len({clip.row.voice for clip in clips}),
         "uar": shown(table.uar(everything)),
+        "uar_forced": shown(table.uar(everything, forced=True)),
         "auc": shown(table.auc(table.voices)),
         "auc_calm": shown(table.auc(calm)),
         "auc_happy": shown(table.auc(table.against("happy"))),

@@ -4,7 +4,8 @@ Who counts for what:
 
 * confusion matrix, UAR, calibration: clips with one of our labels. A clip without an opinion is a miss of its own kind
   (column `gated`), and has no confidence to be calibrated. Where no clip is labelled frustrated, frustrated counts as
-  angry for UAR: a corpus that does not tell the two apart does not ask us to; the matrix keeps them apart.
+  angry for UAR: a corpus that does not tell the two apart does not ask us to; the matrix keeps them apart. Beside those
+  that have to say something of every clip, ours may have to as well: then its leading label counts, opinion or not.
 * ranking (AUC, recall at a rate of false alarms): angry and frustrated against all other voices, clips without a label
   included, `noise` not: it is easy, and would flatter.
 * false alarms: everything that is not angry, noise included, for as long as it is not.
@@ -53,7 +54,8 @@ class Table:
         self.labelled = np.array([clip.row.label in LABELS for clip in clips], dtype=bool)
         self.opinion = np.array([clip.opinion for clip in clips], dtype=bool)
         self.truth = np.array([_index(clip.row.label) for clip in clips], dtype=np.intp)
-        self.said = np.array([_index(clip.label_out) if clip.opinion else GATED for clip in clips], dtype=np.intp)
+        self.leads = np.array([_index(clip.label_out) if clip.scores else GATED for clip in clips], dtype=np.intp)
+        self.said = np.where(self.opinion, self.leads, GATED)
         self.score = np.array([clip.score_out for clip in clips])
 
     def about(self, which: NDArray[np.bool_], figure: Callable[[Weights], float], *, draws: int = DRAWS) -> Figure:
@@ -92,18 +94,18 @@ class Table:
         scores, angry = self.anger[there], self.angry[there]
         return self.about(which, lambda w: metrics.recall_at(scores, angry, rate, w[there]), draws=draws)
 
-    def confusion(self, weights: Weights | None = None) -> NDArray[np.float64]:
-        """Rows: LABELS; columns: LABELS and gated."""
+    def confusion(self, weights: Weights | None = None, *, forced: bool = False) -> NDArray[np.float64]:
+        """Rows: LABELS; columns: LABELS and gated. `forced`: of a clip without an opinion, what leads it counts."""
         weights = np.ones(len(self.clips)) if weights is None else weights
         kinds = len(LABELS) + 1
-        there = self.labelled
-        return metrics.confusion(self.truth[there], self.said[there], kinds, weights[there])[: len(LABELS)]
+        there, said = self.labelled, self.leads if forced else self.said
+        return metrics.confusion(self.truth[there], said[there], kinds, weights[there])[: len(LABELS)]
 
-    def uar(self, which: NDArray[np.bool_], draws: int = DRAWS) -> Figure:
+    def uar(self, which: NDArray[np.bool_], draws: int = DRAWS, *, forced: bool = False) -> Figure:
         told_apart = bool((self.truth == _FRUSTRATED).any())
 
         def figure(weights: Weights) -> float:
-            matrix = self.confusion(weights)
+            matrix = self.confusion(weights, forced=forced)
             if not told_apart:
                 matrix[:, _ANGRY] += matrix[:, _FRUSTRATED]
                 matrix[:, _FRUSTRATED] = 0

@@ -87,7 +87,7 @@ def figures(rows: Sequence[Row], margin: Floats, said: NDArray[np.intp], which: 
 
     labelled = which & (truth >= 0)
     found = {
-        "uar": metrics.uar(metrics.confusion(truth[labelled], said[labelled], len(LABELS))),
+        "uar_forced": metrics.uar(metrics.confusion(truth[labelled], said[labelled], len(LABELS))),
         "auc": metrics.auc(margin[voices], angry[voices]),
         "auc_calm": auc("neutral", "sad"),
         "auc_happy": auc("happy"),

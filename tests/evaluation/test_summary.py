@@ -1,6 +1,7 @@
 """Many clips in a few figures: who counts for what, and how sure it is."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -29,6 +30,14 @@ def test_frustrated_is_angry_where_the_labels_do_not_tell_them_apart():
     apart = summarised([*said, clip("frustrated", 0.9, said="frustrated")], draws=0)
     assert apart["uar"] == pytest.approx(2 / 3, abs=1e-4), "now angry is missed"
     assert apart["confusion_matrix"]["angry"]["frustrated"] == 1
+
+
+def test_a_clip_without_an_opinion_is_missed_unless_something_has_to_be_said_of_every_clip():
+    unsure = replace(clip("happy", 0.1, said="happy"), gated="calibrating")
+    clips = [unsure, clip("neutral", 0.1, said="neutral")]
+    everything = np.ones(2, dtype=bool)
+    assert Table(clips).uar(everything, 0).value == 0.5
+    assert Table(clips).uar(everything, 0, forced=True).value == 1.0
 
 
 def test_an_alarm_counts_as_false_in_everything_but_anger_noise_included():
