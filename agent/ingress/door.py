@@ -16,12 +16,10 @@ import structlog
 import trio
 
 from ..errors import ConfigError
+from .request import MEDIA, URGENT, is_whole, read_form, read_head, rewritten
 
 log = structlog.get_logger()
 
-MEDIA = b"GET /audio-stream/"
-URGENT = (b"POST /voice/", b"POST /twilio/")
-"""Requests that callers wait for, or calls end by: there is always room for them."""
 WATCHING = b"GET /events"
 """Whoever watches wants to know how things are, not how they were: little may wait on the way to them."""
 WATCHING_BUFFER = 16 * 1024
@@ -29,13 +27,10 @@ WATCHING_BUFFER = 16 * 1024
 ANSWERS = b"POST /llm/"
 """Requests for what an assistant says next: for seconds each, and perhaps one for each call. They have places of their
 own: a model that stalls must not keep messages away, nor may anything else keep an assistant silent."""
-HEAD_LIMIT = 32 * 1024
-"""Bytes of request line and headers."""
-MEDIA_HEAD_LIMIT = 8 * 1024
 HEAD_S = 10.0
-"""How long a head may take to arrive: a trickle of bytes holds no place for long."""
+"""How long a head, or a form, may take to arrive: a trickle of bytes holds no place for long."""
 STRANGERS = 1024
-"""Connections whose head has not arrived yet; one more, and the oldest of them is closed."""
+"""Connections whose head or form has not arrived yet; one more, and the oldest of them is closed."""
 RELAYS = 512
 """Requests in flight at once, event streams included."""
 RESERVED = 128
@@ -43,9 +38,6 @@ RESERVED = 128
 PIECE = 64 * 1024
 
 OVERLOADED = (503, "overloaded", "Too many requests are in flight: try again shortly.")
-
-_HOP_BY_HOP = (b"connection:", b"keep-alive:", b"proxy-connection:", b"upgrade:", b"te:")
-"""Headers between neighbours (RFC 9110, 7.6.1); the relay sends its own."""
 
 _GONE = (trio.BrokenResourceError, trio.ClosedResourceError, OSError)
 
@@ -111,16 +103,20 @@ class Door:
         """Its head, and what came behind it; empty where it was refused."""
         if len(self._strangers) >= STRANGERS:  # the oldest gives way, or whoever says nothing could shut everybody out
             self._strangers.popitem(last=False)[0].cancel()
-        seen = bytearray()
+        seen, head = bytearray(), b""
         with trio.move_on_after(HEAD_S) as patience:
             self._strangers[patience] = None
             try:
                 head, rest = await read_head(stream, seen)
+                if head.startswith(URGENT):
+                    rest = await read_form(stream, head, rest)
             finally:
                 self._strangers.pop(patience, None)
             if head:
                 return head, rest
-        if seen:
+        if head:
+            await refuse(stream, 408, "too_slow", "The body took too long to arrive.")
+        elif seen:
             await refuse(stream, 431, "head_too_large", "The request's head is too large, too slow or not HTTP/1.1.")
         return b"", b""
 
@@ -128,7 +124,8 @@ class Door:
         if kept.head.startswith(ANSWERS):
             await self._relay_answer(stream, kept)
             return
-        if self._relays >= (self._places if kept.head.startswith(URGENT) else self._ordinary):
+        urgent = kept.head.startswith(URGENT) and is_whole(kept.head, kept.rest)
+        if self._relays >= (self._places if urgent else self._ordinary):
             await refuse(stream, *OVERLOADED)
             return
         self._relays += 1
@@ -156,40 +153,6 @@ class Door:
             nursery.start_soon(pour, stream, upstream, kept.body)
             await pour(upstream, stream)
             nursery.cancel_scope.cancel()
-
-
-async def read_head(stream: trio.abc.ReceiveStream, data: bytearray | None = None) -> tuple[bytes, bytes]:
-    """The head up to and with its empty line, and what came behind it; empty when there is no proper one. What has
-    been read so far is in `data`, for whoever gives up on it."""
-    data = bytearray() if data is None else data
-    while len(data) <= (MEDIA_HEAD_LIMIT if data.startswith(MEDIA) else HEAD_LIMIT):
-        piece = await stream.receive_some(4096)
-        if not piece:
-            break
-        searched = max(0, len(data) - 3)
-        data += piece
-        if (end := data.find(b"\r\n\r\n", searched)) >= 0:
-            head, rest = bytes(data[: end + 4]), bytes(data[end + 4 :])
-            return (head, rest) if is_proper(head) else (b"", b"")
-    return b"", b""
-
-
-def is_proper(head: bytes) -> bool:
-    """Whether it is one request's, and everybody behind us will read it as we do: our line ends, our kind of target."""
-    method, _, line = head.split(b"\r\n", 1)[0].partition(b" ")
-    target, _, version = line.rpartition(b" ")
-    bare = head.count(b"\n") != head.count(b"\r\n") or head.count(b"\r") != head.count(b"\r\n")
-    return bool(method) and target.startswith(b"/") and version in (b"HTTP/1.1", b"HTTP/1.0") and not bare
-
-
-def rewritten(head: bytes, peer: str) -> bytes:
-    """The head as Hypercorn gets it: one request on this connection, and where it came from."""
-    line, *headers = head[:-4].split(b"\r\n")
-    kept = [header for header in headers if not header.lower().startswith(_HOP_BY_HOP)]
-    forwarded = [header.split(b":", 1)[1].strip() for header in kept if header.lower().startswith(b"x-forwarded-for:")]
-    kept = [header for header in kept if not header.lower().startswith(b"x-forwarded-for:")]
-    chain = b", ".join([*forwarded, peer.encode()])
-    return b"\r\n".join([line, *kept, b"X-Forwarded-For: " + chain, b"Connection: close", b"", b""])
 
 
 async def pour(source: trio.SocketStream, sink: trio.SocketStream, first: BinaryIO | None = None) -> None:

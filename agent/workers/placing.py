@@ -10,7 +10,8 @@ from functools import partial
 
 import trio
 
-from ..ingress.door import MEDIA, OVERLOADED, RESERVED, URGENT, Kept, refuse
+from ..ingress.door import OVERLOADED, RESERVED, Kept, refuse
+from ..ingress.request import MEDIA, URGENT
 from ..web.house import House
 from ..web.vapi import UNPROVEN_S
 from .arrivals import Arrival, Reading

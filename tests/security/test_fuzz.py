@@ -23,7 +23,7 @@ from agent.assistants.vapi_messages import ServerMessage, read_message
 from agent.core.assembly import MAX_GAP_MS, Assembler
 from agent.core.audio import SAMPLES_PER_MS, Block, Gap, MediaFrame
 from agent.errors import BadMessage, BadRequest
-from agent.ingress import door
+from agent.ingress.request import HEAD_LIMIT, read_head, rewritten
 from agent.telephony.signature import parse_form
 from agent.telephony.twilio import LineStarted, MediaStream
 from agent.telephony.twiml import StreamPlan
@@ -243,7 +243,7 @@ async def read(data: bytes, cut: Cut) -> tuple[bytes, bytes]:
             await ours.send_eof()
 
         nursery.start_soon(send)
-        head, rest = await door.read_head(theirs, bytearray())
+        head, rest = await read_head(theirs, bytearray())
         while head and (piece := await theirs.receive_some(1000)):
             rest += piece
         nursery.cancel_scope.cancel()
@@ -260,10 +260,10 @@ def test_a_head_is_the_same_however_it_comes(data: bytes) -> None:
 
 
 @bounded
-@given(st.integers(0, 3 * door.HEAD_LIMIT))
+@given(st.integers(0, 3 * HEAD_LIMIT))
 def test_a_head_never_outgrows_its_limit(length: int) -> None:
     head, _ = trio.run(read, HEADS[0][:-2] + b"X: " + b"x" * length + b"\r\n\r\n", whole)
-    assert len(head) <= door.HEAD_LIMIT + 4096
+    assert len(head) <= HEAD_LIMIT + 4096
 
 
 @settings(max_examples=400, deadline=None)
@@ -277,7 +277,7 @@ def test_what_stands_behind_the_door_sees_one_request_and_the_same_one(data: byt
     assume(head)
     behind = h11.Connection(h11.SERVER)
     try:
-        behind.receive_data(door.rewritten(head, "192.0.2.7"))
+        behind.receive_data(rewritten(head, "192.0.2.7"))
         request = behind.next_event()
         nothing_behind, _ = behind.trailing_data
     except h11.RemoteProtocolError:
