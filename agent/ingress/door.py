@@ -108,12 +108,13 @@ class Door:
             self._strangers[patience] = None
             try:
                 head, rest = await read_head(stream, seen)
-                if head.startswith(URGENT):
-                    rest = await read_form(stream, head, rest)
+                body = await read_form(stream, head, rest) if head.startswith(URGENT) else rest
             finally:
                 self._strangers.pop(patience, None)
+            if body is None:
+                return b"", b""
             if head:
-                return head, rest
+                return head, body
         if head:
             await refuse(stream, 408, "too_slow", "The body took too long to arrive.")
         elif seen:

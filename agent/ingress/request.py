@@ -31,11 +31,13 @@ async def read_head(stream: trio.abc.ReceiveStream, data: bytearray | None = Non
     return b"", b""
 
 
-async def read_form(stream: trio.abc.ReceiveStream, head: bytes, rest: bytes) -> bytes:
-    """The body, of which `rest` has come already, where the head promises a short one; a stream that ends ends it, too.
-    Otherwise, or where the sender waits to be asked for it, only what has come."""
+async def read_form(stream: trio.abc.ReceiveStream, head: bytes, rest: bytes) -> bytes | None:
+    """The body, of which `rest` has come already, where the head promises a short one; None: its sender has gone.
+    Where it promises none, or the sender waits to be asked for it, what has come is all."""
     length, data = form_length(head), bytearray(rest)
-    while length is not None and len(data) < length and (piece := await stream.receive_some(length - len(data))):
+    while length is not None and len(data) < length:
+        if not (piece := await stream.receive_some(length - len(data))):
+            return None
         data += piece
     return bytes(data)
 

@@ -12,6 +12,7 @@ import trio
 
 from agent.telephony import twiml
 
+from .raw_line import end, placed
 from .table import Breach, Cases, attack
 from .target import FORM_TYPE, Target, finals, send_pieces
 
@@ -22,6 +23,8 @@ BODY = b'{"callSid":"CA1","emotion":{"label":"angry","score":1}}'
 
 GATHERED_A_SECOND = 250
 """How fast a crowd gathers, before its time begins."""
+RING_S = 0.2
+"""Between two callers beside it."""
 
 REFUSED = frozenset(range(400, 500)) | {501}
 ANY = REFUSED | {200, 204, 303, 308}
@@ -234,7 +237,7 @@ async def slow_bodies(target: Target) -> str:
 
 @attack(clients=600, quick=False)
 async def more_slow_bodies_than_places(target: Target) -> str:
-    """Six hundred forms with a made-up signature, whose bodies do not come: others are still answered."""
+    """Six hundred forms with a made-up signature, whose bodies do not come: whoever calls is still answered."""
     return await held_open(target, 600)
 
 
@@ -243,8 +246,22 @@ async def held_open(target: Target, count: int) -> str:
         f"POST /voice/incoming HTTP/1.1\r\nHost: a\r\nContent-Type: {FORM_TYPE}\r\nContent-Length: 60000\r\n"
         f"X-Twilio-Signature: {'A' * 27}=\r\n\r\nC"
     )
-    most = await crowd(target, count, head.encode())
-    return f"{count} bodies that do not come, {most} open files"
+    answered = 0
+
+    async def ring() -> None:
+        nonlocal answered
+        while True:
+            caller = target.caller()
+            await placed(target, caller)
+            answered += 1
+            await end(target, caller)
+            await trio.sleep(RING_S)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ring)
+        most = await crowd(target, count, head.encode())
+        nursery.cancel_scope.cancel()
+    return f"{count} bodies that do not come, {answered} calls answered meanwhile, {most} open files"
 
 
 async def crowd(target: Target, count: int, request: bytes, *, window: int | None = None) -> int:

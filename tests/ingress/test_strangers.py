@@ -107,3 +107,15 @@ async def test_places_kept_for_callers_are_not_for_those_who_do_not_say_how_much
             assert (await one_more.receive_some(4096)).startswith(b"HTTP/1.1 503")
             caller = await asked(port, sockets, FORM)
             assert (await caller.receive_some(4096)).startswith(b"HTTP/1.1 200")
+
+
+async def test_who_leaves_in_the_middle_of_a_form_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doors, "RELAYS", 4)
+    with trio.fail_after(5):
+        async with open_door(tmp_path, until=b"CallSid=C") as port, AsyncExitStack() as sockets:
+            for _ in range(5):
+                gone = await asked(port, sockets, FORM[:-3])
+                await gone.send_eof()
+                assert await gone.receive_some(1) == b"", "it was closed, and asked of nobody"
