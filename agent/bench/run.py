@@ -102,7 +102,7 @@ class Bench:
                 found = await step.costs(running, load, each_s / SPEED)
                 self.result.length.append(((self.plan.warm_s + (look + 1) * each_s) / 60, found))
 
-    async def with_workers(self, workers: int, calls: int = COMPARED) -> None:
+    async def with_workers(self, workers: int, calls: int) -> None:
         """The same load on one process and on several, in turns: what does it cost to share it? Of two runs the cheaper
         one counts that nothing disturbed, and that left nothing out."""
         found = self.result.workers

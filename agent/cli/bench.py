@@ -106,7 +106,7 @@ async def _part(run: "Bench", part: str, calls: int, at_most: int, workers: int)
         case "length":
             await run.long_call()
         case "workers":
-            await run.with_workers(workers, calls)
+            await run.with_workers(workers, 2 * calls)  # nobody needs a second one before the first is well filled
         case "peers":
             await run.beside_peers(calls=calls)
 
