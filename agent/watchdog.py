@@ -21,13 +21,14 @@ import trio
 log = structlog.get_logger()
 
 SLOW_S = 0.1
-"""A step longer than this is named. Media frames come every 0.02 s, and a note has 0.15 s to be sent."""
-LOOK_EVERY_S = 0.05
+"""A step that was seen for so long is named. Media frames come every 0.02 s, and a note has 0.15 s to be sent."""
+LOOK_EVERY_S = 0.025
+"""How much longer it may have lasted by then."""
 LAG_EVERY_S = 0.1
 FRAMES = 4
 """Innermost stack frames that are named."""
 _LOOP = "unrolled_run"
-"""Trio's function that gives the tasks their turns: right above it in the stack is the task's own."""
+"""Trio's function that gives the tasks their turns: right above it in the stack is the task's own, but for moments."""
 
 
 class Watchdog(trio.abc.Instrument):
@@ -35,7 +36,7 @@ class Watchdog(trio.abc.Instrument):
 
     def __init__(self, slow_s: float = SLOW_S) -> None:
         self._slow_s = slow_s
-        self._passes = 0
+        self._passes, self._pass_began = 0, 0.0
         self._waits = True
         self._thread = threading.get_ident()
         self._stop = threading.Event()
@@ -46,6 +47,7 @@ class Watchdog(trio.abc.Instrument):
         self._waits = True
 
     def after_io_wait(self, timeout: float) -> None:
+        self._pass_began = time.perf_counter()
         self._passes += 1
         self._waits = False
 
@@ -62,31 +64,35 @@ class Watchdog(trio.abc.Instrument):
 
     def _look(self) -> None:
         seen: tuple[int, int] | None = None
-        since, named = 0.0, False
+        since, named, looked = 0.0, False, time.perf_counter()
         while not self._stop.wait(LOOK_EVERY_S):
-            now, passes = time.perf_counter(), self._passes
-            step = None if self._waits else self._step()
+            now, before, passes = time.perf_counter(), looked, self._passes
+            looked = now
+            step = None if self._waits else self._stack()[1]
             if step is None or seen != (passes, id(step)):
-                seen = None if step is None else (passes, id(step))
-                since, named = now, False
-            elif not named and now - since >= self._slow_s:
+                seen, named = None if step is None else (passes, id(step)), False
+                # Where nobody could look all the while, a call into C kept the interpreter: this step's, most likely.
+                kept_out = now - before >= LOOK_EVERY_S + self._slow_s
+                since = max(before, self._pass_began) if kept_out else now
+            if step is not None and not named and now - since >= self._slow_s:
                 named = self._name(step, passes, now - since)
             del step  # or all that it holds, a whole call perhaps, would live until the next look
 
-    def _step(self) -> FrameType | None:
-        """The outermost frame of the task that has its turn now; None: none has."""
-        at, outer = sys._current_frames().get(self._thread), None
+    def _stack(self) -> tuple[FrameType | None, FrameType | None]:
+        """Of the main thread: where it is, and the outermost frame of the task that has its turn; None: none has."""
+        here = at = sys._current_frames().get(self._thread)
+        outer = None
         while at is not None and at.f_code.co_name != _LOOP:
             at, outer = at.f_back, at
-        return None if at is None else outer
+        return here, None if at is None else outer
 
     def _name(self, step: FrameType, passes: int, ran_s: float) -> bool:
         """Say what it is doing; False: it has ended meanwhile."""
-        frame = sys._current_frames().get(self._thread)
-        if frame is None or self._passes != passes:
+        here, still = self._stack()
+        if here is None or still is not step or self._passes != passes:
             return False
         self.barked += 1
-        log.warning("loop.blocked", task=_name_of(step), at=places(frame), ms=round(1000 * ran_s))
+        log.warning("loop.blocked", task=_name_of(step), at=places(here), ms=round(1000 * ran_s))
         return True
 
 

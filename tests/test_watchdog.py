@@ -1,5 +1,6 @@
 """A step that blocks the loop is named, by the line that did it."""
 
+import re
 import time
 
 import structlog
@@ -54,3 +55,15 @@ def test_many_short_steps_in_one_pass_are_not_one_that_blocks() -> None:
     with watchdog.watching():
         trio.run(main, instruments=[watchdog])
     assert watchdog.barked == 0
+
+
+def test_a_call_that_keeps_the_interpreter_for_itself_is_named() -> None:
+    async def main() -> None:
+        await trio.sleep(0.1)
+        re.match(r"(a|aa)+$", "a" * 34 + "b")  # holds the interpreter's lock all the while
+        await trio.sleep(0.1)
+
+    watchdog = Watchdog(slow_s=0.1)
+    with structlog.testing.capture_logs() as entries, watchdog.watching():
+        trio.run(main, instruments=[watchdog])
+    assert [str(entry["task"]).rpartition(".")[2] for entry in entries] == ["main"]

@@ -1,4 +1,5 @@
-"""The one listening port. It reads the head of a connection's first request and hands the connection on.
+"""The one listening port. It reads the head of a connection's first request, and of one that callers wait for the form
+as well, and hands the connection on.
 
 `GET /audio-stream/…` is a caller's line and goes to our own WebSocket code: Hypercorn would throw unread messages away
 when a peer leaves, buffer without bound, and hide close codes. Everything else is relayed to Hypercorn on a private
@@ -16,7 +17,7 @@ import structlog
 import trio
 
 from ..errors import ConfigError
-from .request import MEDIA, URGENT, is_whole, read_form, read_head, rewritten
+from .request import MEDIA, URGENT, is_urgent, read_form, read_head, rewritten
 
 log = structlog.get_logger()
 
@@ -110,12 +111,15 @@ class Door:
                 head, rest = await read_head(stream, seen)
                 body = await read_form(stream, head, rest) if head.startswith(URGENT) else rest
             finally:
+                gave_way = patience not in self._strangers
                 self._strangers.pop(patience, None)
             if body is None:
                 return b"", b""
             if head:
                 return head, body
-        if head:
+        if head and gave_way:
+            await refuse(stream, *OVERLOADED)
+        elif head:
             await refuse(stream, 408, "too_slow", "The body took too long to arrive.")
         elif seen:
             await refuse(stream, 431, "head_too_large", "The request's head is too large, too slow or not HTTP/1.1.")
@@ -125,8 +129,7 @@ class Door:
         if kept.head.startswith(ANSWERS):
             await self._relay_answer(stream, kept)
             return
-        urgent = kept.head.startswith(URGENT) and is_whole(kept.head, kept.rest)
-        if self._relays >= (self._places if urgent else self._ordinary):
+        if self._relays >= (self._places if is_urgent(kept.head, kept.rest) else self._ordinary):
             await refuse(stream, *OVERLOADED)
             return
         self._relays += 1

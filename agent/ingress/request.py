@@ -8,7 +8,7 @@ URGENT = (b"POST /voice/", b"POST /twilio/")
 HEAD_LIMIT = 32 * 1024
 """Bytes of request line and headers."""
 MEDIA_HEAD_LIMIT = 8 * 1024
-FORM_BYTES = 64 * 1024
+FORM_BYTES = 16 * 1024
 """Of an urgent request's body, which is read at the door: who sends it slowly takes nobody's place."""
 
 _HOP_BY_HOP = (b"connection:", b"keep-alive:", b"proxy-connection:", b"upgrade:", b"te:")
@@ -42,20 +42,25 @@ async def read_form(stream: trio.abc.ReceiveStream, head: bytes, rest: bytes) ->
     return bytes(data)
 
 
-def is_whole(head: bytes, rest: bytes) -> bool:
-    """Whether the body has come, as far as `read_form` would have read it."""
-    length = form_length(head)
+def is_urgent(head: bytes, rest: bytes) -> bool:
+    """Whether somebody waits for this request, and nothing of it is still to come: it holds a place for moments."""
+    length = form_length(head) if head.startswith(URGENT) else None
     return length is not None and len(rest) >= length
 
 
 def form_length(head: bytes) -> int | None:
-    """Bytes of body that are promised; None: nothing is, or too much, or not before we ask for it."""
-    fields = [line.partition(b":") for line in head.lower().split(b"\r\n")[1:]]
-    lengths = [value.strip() for name, _, value in fields if name == b"content-length"]
-    asks = any(name == b"expect" for name, _, _ in fields)
-    if asks or len(lengths) != 1 or not lengths[0].isdigit() or len(lengths[0]) > len(str(FORM_BYTES)):
+    """Bytes of body that are promised; None: it is not said, or it is too much, or comes only when we ask for it."""
+    lengths: set[bytes] = set()
+    for line in head.lower().split(b"\r\n")[1:]:
+        name, _, value = line.partition(b":")
+        if name in (b"transfer-encoding", b"expect"):
+            return None
+        if name == b"content-length":
+            lengths.add(value.strip())
+    said = lengths.pop() if lengths else b"0"
+    if lengths or not said.isdigit() or len(said) > len(str(FORM_BYTES)):
         return None
-    return length if (length := int(lengths[0])) <= FORM_BYTES else None
+    return length if (length := int(said)) <= FORM_BYTES else None
 
 
 def is_proper(head: bytes) -> bool:

@@ -5,7 +5,7 @@ asks each socket for what has come meanwhile, without waiting, and hands it over
 with the assistant is urgent, and asked every 10 ms. However much a socket has to say, it gives its share and no more;
 the rest waits in the kernel, and behind that at the peer, and it is asked again 10 ms later, once what it gave has been
 listened to: of a burst, as after a stall on the way, nothing is lost for coming too fast. And asking costs more than
-what is said: a line that knows that there is nothing to gain by it yet sits a round or two out. No more is read in one
+what is said: a line that knows that there is nothing to gain by it yet sits rounds out. No more is read in one
 stretch than takes about a millisecond; then everybody else has their turn. Without lines there are no rounds.
 """
 

@@ -11,7 +11,7 @@ from functools import partial
 import trio
 
 from ..ingress.door import OVERLOADED, RESERVED, Kept, refuse
-from ..ingress.request import MEDIA, URGENT
+from ..ingress.request import MEDIA, is_urgent
 from ..web.house import House
 from ..web.vapi import UNPROVEN_S
 from .arrivals import Arrival, Reading
@@ -40,7 +40,7 @@ class Placer:
 
     async def __call__(self, stream: trio.SocketStream, head: bytes, rest: bytes) -> Kept | None:
         """The request, as far as it has been read; None: somebody else has it now."""
-        if self._placing >= places(head):
+        if self._placing >= places(head, rest):
             await refuse(stream, *OVERLOADED)
             return None
         self._placing += 1
@@ -120,11 +120,11 @@ class Placer:
             self._known.popitem(last=False)
 
 
-def places(head: bytes) -> int:
+def places(head: bytes, rest: bytes) -> int:
     """How many may be on their way when one like this comes."""
     if head.startswith(MEDIA):
         return PLACING + RESERVED
-    return PLACING if head.startswith(URGENT) else PLACING - RESERVED
+    return PLACING if is_urgent(head, rest) else PLACING - RESERVED
 
 
 def of_ours(house: House, ids: tuple[str, ...]) -> tuple[str, ...]:

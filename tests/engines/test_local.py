@@ -63,6 +63,7 @@ def test_shouting_is_noticed_as_anger(turning):
 
 
 def test_clear_shouting_is_an_alarm_that_earns_an_action():
+    """Within five seconds by the clock, in which there are pauses too; by seed alone models differ by two."""
     strict = alarms(readings(chunks(recording(VOICES / "adam_calm_then_angry.wav"))), at_least=0.85)
     assert strict
     assert TURNS_MS["adam_calm_then_angry"] < strict[0].at_ms <= TURNS_MS["adam_calm_then_angry"] + 5000

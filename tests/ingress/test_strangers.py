@@ -9,12 +9,12 @@ import trio
 
 from agent.ingress import door as doors
 from agent.ingress.door import Door, serve_door
+from agent.ingress.request import form_length
 
 REQUEST = b"GET /healthz HTTP/1.1\r\nHost: here\r\n\r\n"
 
 
 FORM = b"POST /voice/incoming HTTP/1.1\r\nHost: here\r\nContent-Length: 9\r\n\r\nCallSid=C"
-CHUNKED = b"POST /voice/incoming HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 @asynccontextmanager
@@ -94,28 +94,71 @@ async def test_a_form_that_does_not_come_is_given_up(tmp_path: Path, monkeypatch
     assert b"too long to arrive" in answer
 
 
-async def test_places_kept_for_callers_are_not_for_those_who_do_not_say_how_much_will_come(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+NOT_SAID = {
+    "in chunks": b"Transfer-Encoding: chunked\r\n",
+    "in chunks, and nothing": b"Content-Length: 0\r\nTransfer-Encoding: chunked\r\n",
+    "when asked for it": b"Content-Length: 9\r\nExpect: 100-continue\r\n",
+    "too much": b"Content-Length: 16385\r\n",
+}
+
+
+@pytest.mark.parametrize("how", NOT_SAID)
+async def test_places_kept_for_callers_are_not_for_those_of_whom_more_is_to_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     monkeypatch.setattr(doors, "RELAYS", 4)
+    to_come = b"POST /voice/incoming HTTP/1.1\r\nHost: here\r\n" + NOT_SAID[how] + b"\r\n"
     with trio.fail_after(5):
         async with open_door(tmp_path, until=b"CallSid=C") as port, AsyncExitStack() as sockets:
             for _ in range(3):
-                await asked(port, sockets, CHUNKED)
+                await asked(port, sockets, to_come)
             await trio.sleep(0.1)
-            one_more = await asked(port, sockets, CHUNKED)
+            one_more = await asked(port, sockets, to_come)
             assert (await one_more.receive_some(4096)).startswith(b"HTTP/1.1 503")
             caller = await asked(port, sockets, FORM)
             assert (await caller.receive_some(4096)).startswith(b"HTTP/1.1 200")
 
 
-async def test_who_leaves_in_the_middle_of_a_form_leaves_nothing_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(doors, "RELAYS", 4)
+LENGTHS: dict[bytes, int | None] = {
+    b"": 0,
+    b"Content-Length: 9\r\n": 9,
+    b"content-length:9 \r\n": 9,
+    b"Content-Length: 9\r\nContent-Length: 9\r\n": 9,
+    b"Content-Length: 0\r\nContent-Length: 9\r\n": None,
+    b"Content-Length: 9, 9\r\n": None,
+    b"Content-Length: -9\r\n": None,
+    b"Content-Length:\r\n 9\r\n": None,
+    b"Content-Length: 16384\r\n": 16384,
+    b"Content-Length: 0\r\nTransfer-Encoding: chunked\r\n": None,
+}
+
+
+@pytest.mark.parametrize("fields", LENGTHS, ids=lambda fields: fields.decode().replace("\r\n", ";"))
+def test_how_much_is_to_come_is_what_the_head_says_in_one_way_only(fields: bytes) -> None:
+    assert form_length(b"POST /voice/incoming HTTP/1.1\r\nHost: here\r\n" + fields + b"\r\n") == LENGTHS[fields]
+
+
+async def test_a_form_that_gives_way_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doors, "STRANGERS", 2)
     with trio.fail_after(5):
         async with open_door(tmp_path, until=b"CallSid=C") as port, AsyncExitStack() as sockets:
+            slow = [await asked(port, sockets, FORM[:-3]) for _ in range(2)]
+            await trio.sleep(0.1)
+            caller = await asked(port, sockets, FORM)
+            assert (await caller.receive_some(4096)).startswith(b"HTTP/1.1 200")
+            assert (await slow[0].receive_some(4096)).startswith(b"HTTP/1.1 503")
+
+
+async def test_who_leaves_in_the_middle_of_a_form_holds_nothing_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doors, "STRANGERS", 2)
+    with trio.fail_after(5):
+        async with open_door(tmp_path, until=b"CallSid=C") as port, AsyncExitStack() as sockets:
+            stays = await asked(port, sockets, FORM[:-3])
             for _ in range(5):
                 gone = await asked(port, sockets, FORM[:-3])
                 await gone.send_eof()
-                assert await gone.receive_some(1) == b"", "it was closed, and asked of nobody"
+                assert await gone.receive_some(1) == b"", "it was asked of nobody"
+            await stays.send_all(FORM[-3:])
+            assert (await stays.receive_some(4096)).startswith(b"HTTP/1.1 200"), "it did not have to give way"
