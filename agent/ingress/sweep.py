@@ -47,8 +47,8 @@ class _Seat:
     urgent: bool
     behind: bool = False
     """It gave its whole share: there may be more."""
-    rounds: int = 1
-    """Until it is its turn, where it is neither urgent nor behind."""
+    due: float = 0.0
+    """When it is its turn again, where it is neither urgent nor behind: rounds that come late are as many fewer."""
     empty: bool = False
     """It is not to be read any more."""
     left: trio.Event = field(default_factory=trio.Event)
@@ -97,7 +97,7 @@ class Sweep:
     def look(self, line: Swept) -> None:
         """Read this line now, whether or not it is its turn."""
         for seat in [seat for seat in self._seats if seat.line is line and not seat.empty]:
-            self._read(seat, trio.current_time())
+            self._read(seat, now := trio.current_time(), now)
 
     async def run(self) -> None:
         """Make the rounds, until cancelled."""
@@ -124,17 +124,17 @@ class Sweep:
 
     async def _round(self, everybody: bool) -> bool:
         """Read those whose turn it is; whether any of them is behind."""
-        now, read, behind = trio.current_time(), 0, False
+        began = now = trio.current_time()
+        read, behind = 0, False
         for seat in list(self._seats if everybody else self._pressing):
             if not (seat.urgent or seat.behind):
-                seat.rounds -= 1
-                if seat.rounds > 0:
+                if began < seat.due:
                     continue
             elif not (seat.urgent or seat.line.keeps_up()):
                 continue
             if seat.empty:
                 continue
-            got = self._read(seat, now)
+            got = self._read(seat, now, began)
             if (got == SHARE) != seat.behind:
                 self._note(seat, behind=not seat.behind)
             behind = behind or seat.behind
@@ -151,20 +151,21 @@ class Sweep:
         elif not seat.urgent:
             self._pressing.pop(seat, None)
 
-    def _read(self, seat: _Seat, now: float) -> int:
+    def _read(self, seat: _Seat, now: float, round_began: float) -> int:
         """Pass on what has come; how many bytes that was."""
         try:
             data = os.read(seat.socket, SHARE)
         except BlockingIOError:
-            seat.rounds = 1
+            seat.due = round_began
             return 0
         except OSError:  # reset
             data = b""
         try:
-            seat.rounds = seat.line.hear(data, now)
+            rounds = seat.line.hear(data, now)
         except Exception as bug:  # of this line, and not the others' affair
-            seat.bug, seat.rounds = bug, 0
-        if not seat.rounds:
+            seat.bug, rounds = bug, 0
+        seat.due = round_began + (rounds - 0.5) * ROUND_S
+        if not rounds:
             seat.empty = True
             seat.left.set()
         return len(data)

@@ -334,3 +334,25 @@ async def test_a_line_that_sits_rounds_out_is_asked_in_the_one_it_named_unless_i
     async with swept(behind):
         await trio.sleep(ROUND_S + 5 * BEAT_S)
         assert sum(map(len, behind.data)) == 4 * SHARE - 1
+
+
+async def test_rounds_that_come_late_are_as_many_fewer_to_sit_out(autojump_clock: MockClock) -> None:
+    class Patient(Hearer):
+        def hear(self, data: bytes, now: float) -> int:
+            super().hear(data, now)
+            return 5
+
+    class Slow(Hearer):
+        def hear(self, data: bytes, now: float) -> int:
+            autojump_clock.jump(2 * ROUND_S)  # as if it took so long
+            return 1
+
+    patient, slow = Patient(), Slow()
+    async with swept(slow, patient):
+        for _ in range(60 * BEATS_A_ROUND):
+            slow.far.send(b".")
+            patient.far.send(b".")
+            await trio.sleep(BEAT_S)
+    waits = [later - sooner for (sooner, _), (later, _) in pairwise(patient.heard)]
+    assert len(waits) > 5
+    assert max(waits) <= 5 * ROUND_S + 3 * ROUND_S, "one late round at the most is waited for, and not five"
