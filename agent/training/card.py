@@ -42,6 +42,7 @@ def card(
         " x ".join(str(weights.shape[0]) for weights, _ in layers) + f" x {layers[-1][0].shape[1]}"
         for layers in model.networks
     )
+    seen = ", ".join(str(int(layers[0][0].any(axis=1).sum())) for layers in model.networks)
     parameters = sum(weights.size + biases.size for layers in model.networks for weights, biases in layers)
     evidence = model.evidence
     return "\n".join(
@@ -67,9 +68,10 @@ def card(
             "",
             f"{len(model.centre)} features of the last 1.5 s of speech, by themselves and against the caller's own",
             f"calm speech; {len(model.networks)} networks ({shapes}; {parameters} numbers) whose log-probabilities are",
-            f"averaged and divided by a temperature of {model.temperature:.2f}. Some of them were fitted beside",
-            "intercepts of each corpus, left out since: what sets a corpus apart is not to be a sign of calm. Loudness",
-            f"by itself was blurred by {LEVEL_DB:.0f} dB. Belief follows the evidence within",
+            f"averaged and divided by a temperature of {model.temperature:.2f}. They see {seen} of these inputs.",
+            "Those that see fewer were fitted beside intercepts of each corpus, left out since: what sets a corpus",
+            f"apart is not to be a sign of calm. Loudness by itself was blurred by {LEVEL_DB:.0f} dB. Belief follows",
+            "the evidence within",
             f"{evidence.follows_ms:.0f} ms of speech, its gain {evidence.gain:.2f}, its bias",
             f"{evidence.anger_bias:+.2f}, of strangers {evidence.stranger_bias:+.2f}.",
             "",

@@ -6,7 +6,6 @@ on every telephone, with the caller's baseline known and without.
 """
 
 import math
-import re
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -22,13 +21,17 @@ from ..engines.local.model import CLASSES, Evidence, Model, labelled
 from ..engines.local.networks import log_softmax
 from ..engines.local.pooling import FEATURES
 from ..engines.local.spectrum import ROW_MS, Floats
+from ..engines.local.summary import CEPSTRA
 from .corpora import Clip
 from .dataset import Deck, Ints, Usual
 from .extraction import Heard
 from .network import Recipe, fit
 
 FOLDS: Final = 5
-_FINE: Final = tuple(at for at, name in enumerate(FEATURES) if re.search(r"\.(change|cepstrum[5-9]|cepstrum1\d)", name))
+_FINER: Final = {
+    f"{kind}{order}" for kind, first in (("cepstrum", 5), ("change", 1)) for order in range(first, CEPSTRA + 1)
+}
+_FINE: Final = tuple(at for at, name in enumerate(FEATURES) if name.rpartition(".")[2] in _FINER)
 """Features that tell studios apart as well as moods: the finer shape of the spectrum, and how it moves."""
 _FINE_INPUTS: Final = (*_FINE, *(len(FEATURES) + at for at in _FINE))
 WIDE: Final = Recipe((64, 32), (0.1, 0.3, 0.3), steps=3000)

@@ -14,7 +14,7 @@ from agent.telephony import twiml
 
 from .raw_line import end, placed
 from .table import Breach, Cases, attack
-from .target import FORM_TYPE, Target, finals, send_pieces
+from .target import ANSWER_S, FORM_TYPE, Target, finals, send_pieces
 
 POST = b"POST /webhook/emotion HTTP/1.1\r\nHost: a\r\n"
 GET = b"GET /healthz HTTP/1.1\r\nHost: a\r\n"
@@ -243,7 +243,7 @@ async def more_slow_bodies_than_places(target: Target) -> str:
 
 async def held_open(target: Target, count: int) -> str:
     head = (
-        f"POST /voice/incoming HTTP/1.1\r\nHost: a\r\nContent-Type: {FORM_TYPE}\r\nContent-Length: 60000\r\n"
+        f"POST /voice/incoming HTTP/1.1\r\nHost: a\r\nContent-Type: {FORM_TYPE}\r\nContent-Length: 6000\r\n"
         f"X-Twilio-Signature: {'A' * 27}=\r\n\r\nC"
     )
     answered = 0
@@ -252,7 +252,10 @@ async def held_open(target: Target, count: int) -> str:
         nonlocal answered
         while True:
             caller = target.caller()
-            await placed(target, caller)
+            with trio.move_on_after(ANSWER_S) as patience:
+                await placed(target, caller)
+            if patience.cancelled_caught:
+                raise Breach(f"a caller waited for {ANSWER_S:g} s")
             answered += 1
             await end(target, caller)
             await trio.sleep(RING_S)
@@ -261,6 +264,8 @@ async def held_open(target: Target, count: int) -> str:
         nursery.start_soon(ring)
         most = await crowd(target, count, head.encode())
         nursery.cancel_scope.cancel()
+    if not answered:
+        raise Breach("no caller was answered meanwhile")
     return f"{count} bodies that do not come, {answered} calls answered meanwhile, {most} open files"
 
 

@@ -104,6 +104,10 @@ def test_the_yardstick_stands_below_the_figures_of_its_split(numbers):
     at = text.splitlines().index(next(row for row in text.splitlines() if row.startswith("| corpus: one")))
     assert "0.777" in text.splitlines()[at + 1]
     assert text.count("0.777") == 1
+    speakers = {**found["speaker"]["corpus"]["one"], "speakers": 5, "uar_forced": [0.55, None, None]}
+    many = {**found, "speaker": {**found["speaker"], "corpus": {"one": speakers}}}
+    [lead] = [aim for aim in aims({**many, "baseline": {"speaker": {"one": line}}}) if "UAR" in aim.what]
+    assert lead.reached == pytest.approx(0.15)
 
 
 def test_pictures_are_drawings_that_can_be_read_alone(numbers):
