@@ -20,7 +20,7 @@ def bench(
     install: Annotated[bool, typer.Option("--install", help="The same, and install them first.")] = False,
     workers: Annotated[int, typer.Option(min=1, help="Also compare so many workers with one.")] = 1,
     only: Annotated[str, typer.Option(help="One part: calls, audio, split, inside, length, workers or peers.")] = "",
-    calls: Annotated[int, typer.Option(min=1, max=4000, help="At which the parts are taken apart.")] = 100,
+    calls: Annotated[int, typer.Option(min=1, max=4000, help="For the parts; for workers twice as many.")] = 100,
     at_most: Annotated[int, typer.Option(min=1, max=4000, help="Try no more calls than this.")] = 4000,
     json: Annotated[Path | None, typer.Option(help="Write everything here.")] = None,
     picture: Annotated[Path | None, typer.Option(help="Draw it here, as SVG.")] = None,
