@@ -420,7 +420,7 @@ async def test_nonsense_between_workers_ends_a_conversation_and_nothing_else(
 
 
 @ACCEPTS
-async def test_bodies_that_come_slowly_keep_no_callers_line_away(
+async def test_bodies_that_come_slowly_keep_no_caller_away_nor_a_callers_line(
     pair: list[Callmood], accepts: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caller, plan = await call_of(pair, 0)
@@ -428,14 +428,17 @@ async def test_bodies_that_come_slowly_keep_no_callers_line_away(
     monkeypatch.setattr("agent.workers.placing.RESERVED", 1)
     through = pair[accepts]
     head = b"POST /voice/incoming HTTP/1.1\r\nHost: x\r\nX-Twilio-Signature: " + b"a" * 28
+    chunks = b"\r\nTransfer-Encoding: chunked\r\n\r\n"
     caller.server = through.url
     async with trio.open_nursery() as slow:
         for _ in range(4):
             stream = await through.raw()
             slow.start_soon(held, stream)
-            await stream.send_all(head + b"\r\nContent-Length: 500\r\n\r\nCallSid=")
-        while not (await through.exchange(head + b"\r\nContent-Length: 0\r\n\r\n")).startswith(b"HTTP/1.1 503"):
+            await stream.send_all(head + chunks + b"8\r\nCallSid=\r\n")
+        while not (await through.exchange(head + chunks + b"0\r\n\r\n")).startswith(b"HTTP/1.1 503"):
             pass
+        whole = await through.exchange(head + b"\r\nContent-Length: 9\r\n\r\nCallSid=C")
+        assert whole.startswith(b"HTTP/1.1 403"), "it is looked at, and its signature is wrong"
         async with pair[0].open(caller, plan) as line:
             await pair[0].until(lambda: pair[0].connected(line))
         slow.cancel_scope.cancel()
