@@ -33,6 +33,7 @@ class Assembler:
         for frame in block.frames:
             sequence, media_ms, payload, frame_heard_at = frame
             end_ms = (self._end + len(pending)) // SAMPLES_PER_MS
+            # Nearly every frame just follows the last, within the jitter: then there is nothing to ask.
             next_in_line = block.line == self._line and sequence == self._sequence + 1
             if not (next_in_line and -_JITTER_MS <= media_ms + self._shift_ms - end_ms <= _JITTER_MS):
                 gap = self._gap_before(block.line, frame, end_ms, dropped)

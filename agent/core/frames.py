@@ -60,8 +60,6 @@ class BlockCutter:
         if isinstance(sound, Gap):
             return list(self._miss(max(0, sound.ms) * SAMPLES_PER_MS))
         samples, at, blocks = sound.samples, 0, []
-        if not self._filled and len(samples) == BLOCK_SAMPLES:  # as it mostly comes
-            return [Heard(samples * _OF_FULL_SCALE, 0)]
         while at < len(samples):
             take = min(BLOCK_SAMPLES - self._filled, len(samples) - at)
             self._add(samples[at : at + take] * _OF_FULL_SCALE)

@@ -98,9 +98,4 @@ class Windower:
 
 
 def _overlap(spans: Iterable[Span], start_ms: int, end_ms: int) -> int:
-    overlap = 0
-    for start, end in spans:
-        within = (end if end < end_ms else end_ms) - (start if start > start_ms else start_ms)
-        if within > 0:
-            overlap += within
-    return overlap
+    return sum([max(0, min(end, end_ms) - max(start, start_ms)) for start, end in spans])

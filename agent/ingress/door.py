@@ -1,10 +1,10 @@
-"""The one listening port. It reads the head of a connection's first request, and of one that callers wait for the form
-as well, and hands the connection on.
+"""The one listening port. It reads the head of a connection's first request, and the form behind it where a caller
+waits for the answer, and hands the connection on.
 
 `GET /audio-stream/…` is a caller's line and goes to our own WebSocket code: Hypercorn would throw unread messages away
 when a peer leaves, buffer without bound, and hide close codes. Everything else is relayed to Hypercorn on a private
 unix socket, one request a connection: so every request's head passes here, is bounded in size and time, and carries the
-address it came from, while bodies of any length and endless answers flow through unseen.
+address it came from, while all other bodies, of any length, and endless answers flow through unseen.
 """
 
 import socket

@@ -4,6 +4,7 @@ Two rules hold for everything here: a connection gets one answer at the most, be
 behind must never disagree where a request ends; and what is refused is refused with a 4xx, not by failing.
 """
 
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from xml.etree import ElementTree as ET
@@ -25,6 +26,13 @@ GATHERED_A_SECOND = 250
 """How fast a crowd gathers, before its time begins."""
 RING_S = 0.2
 """Between two callers beside it."""
+FRAMINGS = (
+    "Content-Length: 6000\r\n\r\nC",
+    "Content-Length: 60000\r\n\r\nC",
+    "Transfer-Encoding: chunked\r\n\r\n1\r\nC\r\n",
+    "Content-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n",
+)
+"""How a form is announced that does not come: what the door waits for, and what it does not."""
 
 REFUSED = frozenset(range(400, 500)) | {501}
 ANY = REFUSED | {200, 204, 303, 308}
@@ -232,21 +240,20 @@ async def slow_heads(target: Target) -> str:
 @attack(clients=200)
 async def slow_bodies(target: Target) -> str:
     """Two hundred forms with a made-up signature, whose bodies do not come."""
-    return await held_open(target, 200)
+    return await held_open(target, 200, FRAMINGS[:1])
 
 
 @attack(clients=600, quick=False)
 async def more_slow_bodies_than_places(target: Target) -> str:
     """Six hundred forms with a made-up signature, whose bodies do not come: whoever calls is still answered."""
-    return await held_open(target, 600)
+    return await held_open(target, 600, FRAMINGS)
 
 
-async def held_open(target: Target, count: int) -> str:
+async def held_open(target: Target, count: int, framings: Sequence[str]) -> str:
     head = (
-        f"POST /voice/incoming HTTP/1.1\r\nHost: a\r\nContent-Type: {FORM_TYPE}\r\nContent-Length: 6000\r\n"
-        f"X-Twilio-Signature: {'A' * 27}=\r\n\r\nC"
+        f"POST /voice/incoming HTTP/1.1\r\nHost: a\r\nContent-Type: {FORM_TYPE}\r\nX-Twilio-Signature: {'A' * 27}=\r\n"
     )
-    answered = 0
+    answered = most = 0
 
     async def ring() -> None:
         nonlocal answered
@@ -262,7 +269,8 @@ async def held_open(target: Target, count: int) -> str:
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(ring)
-        most = await crowd(target, count, head.encode())
+        for framing in framings:
+            most = max(most, await crowd(target, count, f"{head}{framing}".encode()))
         nursery.cancel_scope.cancel()
     if not answered:
         raise Breach("no caller was answered meanwhile")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,18 +40,26 @@ async def test_who_is_told_to_stop_while_a_worker_is_being_made_stops(
     assert not said
 
 
+@asynccontextmanager
+async def serving(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Supervisor]:
+    """One worker, which is looked at every three seconds."""
+    monkeypatch.setattr(module, "LOOK_S", 3.0)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("CALLMOOD_DATA", str(folder / "data"))
+    service = Supervisor(Settings(port=0), Asked(1, "127.0.0.1", None, insecure=True), str(folder), None)
+    begun = trio.Event()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(service.serve, lambda *_: begun.set())
+        await begun.wait()
+        yield service
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_worker_that_hangs_is_killed_and_another_takes_its_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "LOOK_S", 3.0)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("CALLMOOD_DATA", str(tmp_path / "data"))
-    service = Supervisor(Settings(port=0), Asked(1, "127.0.0.1", None, insecure=True), str(tmp_path), None)
-    serving = trio.Event()
     with trio.fail_after(90), capture_logs() as logs:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(service.serve, lambda *_: serving.set())
-            await serving.wait()
+        async with serving(tmp_path, monkeypatch) as service:
             first = service._alive[0]
             os.kill(first.pid, signal.SIGSTOP)
             await first.wait()
@@ -61,22 +71,14 @@ async def test_a_worker_that_hangs_is_killed_and_another_takes_its_place(
             # It is alive for longer than a silent one would be.
             await trio.sleep(1.5 * module.LOOKS * module.LOOK_S)
             assert second.returncode is None
-            nursery.cancel_scope.cancel()
     assert [(line["worker"], line["pid"]) for line in logs if line["event"] == "worker.hung"] == [(0, first.pid)]
 
 
 async def test_when_the_whole_machine_stands_still_nobody_is_taken_to_hang(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "LOOK_S", 3.0)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("CALLMOOD_DATA", str(tmp_path / "data"))
-    service = Supervisor(Settings(port=0), Asked(1, "127.0.0.1", None, insecure=True), str(tmp_path), None)
-    serving = trio.Event()
     with trio.fail_after(90), capture_logs() as logs:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(service.serve, lambda *_: serving.set())
-            await serving.wait()
+        async with serving(tmp_path, monkeypatch) as service:
             worker = service._alive[0]
             os.kill(worker.pid, signal.SIGSTOP)
             await trio.sleep(0.5)  # what it has said is heard
@@ -84,5 +86,4 @@ async def test_when_the_whole_machine_stands_still_nobody_is_taken_to_hang(
             os.kill(worker.pid, signal.SIGCONT)
             await trio.sleep(1.2 * module.LOOKS * module.LOOK_S)
             assert worker.returncode is None
-            nursery.cancel_scope.cancel()
     assert not [line for line in logs if line["event"] == "worker.hung"]
