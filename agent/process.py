@@ -1,13 +1,13 @@
 """This process as a server: its signals, its log, its limits, and the service in it."""
 
 import gc
-import resource
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import trio
 
 from .logs import configure
+from .open_files import raise_file_limit
 from .service import Ready, run_service, stop_on_signals
 from .settings import Settings
 from .tracing.export import from_dotenv, open_traces
@@ -73,10 +73,3 @@ def settle() -> None:
     gc.freeze()
     young, middle, _ = gc.get_threshold()
     gc.set_threshold(young, middle, FULL_LOOKS_EVERY)
-
-
-def raise_file_limit() -> None:
-    """Take what the system allows: a call holds a socket, a relayed request three."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

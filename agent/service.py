@@ -29,6 +29,7 @@ from .errors import ConfigError
 from .ingress.door import RELAYS, Door, bracketed, serve_door
 from .ingress.media import MediaLines
 from .ingress.relay import Relay
+from .open_files import file_limit
 from .rulefile import RuleFile
 from .settings import Settings
 from .settings_checks import check_built
@@ -144,7 +145,7 @@ async def serving(house: House, host: str, server: trio.Nursery, crew: Crew | No
         await server.start(web.serve)
         lines = MediaLines(house.directory, house.signature)
         server.start_soon(lines.sweep)
-        door = Door(lines.serve, upstream, answers=answer_places(house.settings))
+        door = Door(lines.serve, upstream, answers=answer_places(house.settings), files=file_limit())
         async with crew.joined(house, door, server) if crew else nullcontext():
             listeners = crew.listeners() if crew else ()
             yield await server.start(

@@ -5,6 +5,7 @@ from math import inf
 
 import trio
 
+from ..calls.quiet import goes_quiet
 from ..core.emotion import Outcome
 
 
@@ -32,19 +33,12 @@ async def receive(
             return
         await connected.wait()
     since = trio.current_time()
-    while not over.is_set():
-        # One deadline for hundreds of frames: when it comes, whether the line was quiet meanwhile shows.
-        quiet_at = later(since, heard_at()) + line_quiet_s
-        with trio.move_on_at(quiet_at):
-            await over.wait()
-        if over.is_set() or later(since, heard_at()) + line_quiet_s > quiet_at:
-            continue
+
+    def last_heard_at() -> float:
+        return max(since, heard_at())
+
+    while await goes_quiet(last_heard_at, line_quiet_s, over):
         if awaited():
             ended(Outcome.QUIET)
             return
         since = trio.current_time()
-
-
-def later(since: float, heard_at: float) -> float:
-    """From when on nothing has been heard."""
-    return max(since, heard_at)

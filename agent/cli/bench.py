@@ -80,7 +80,7 @@ async def _run(run: "Bench", parts: tuple[str, ...], calls: int, at_most: int, w
     import os
 
     from ..errors import CallmoodError
-    from ..process import raise_file_limit
+    from ..open_files import raise_file_limit
 
     raise_file_limit()
     os.sched_setaffinity(0, run.load_cores)

@@ -185,6 +185,19 @@ def vendor_check(settings: "Settings") -> Iterator[Check]:
     yield f"a minute of a call sends {title} {sent} {limit}", ""
 
 
+def files_check(settings: "Settings") -> Iterator[Check]:
+    """A socket is an open file too."""
+    from ..open_files import FILES_A_CALL, file_limit, raise_file_limit
+
+    raise_file_limit()
+    files, needed = file_limit(), FILES_A_CALL * settings.max_calls
+    if files >= needed:
+        yield f"enough files may be open for {settings.max_calls} calls", ""
+    else:
+        what = f"{files:g} files may be open, and {settings.max_calls} calls may need {needed}"
+        yield what, f"sudo prlimit --pid $$ --nofile={needed}"
+
+
 def port_check(settings: "Settings") -> Iterator[Check]:
     """Our port is free, or ours already."""
     import socket
@@ -232,6 +245,7 @@ CHECKS: tuple[Callable[["Settings"], Iterator[Check]], ...] = (
     rules_check,
     engine_check,
     vendor_check,
+    files_check,
     port_check,
     clock_check,
     ability_lines,

@@ -36,7 +36,7 @@ def dev(
     from ..config_sources import load
     from ..errors import CallmoodError
     from ..logs import WARNING, configure
-    from ..process import raise_file_limit
+    from ..open_files import raise_file_limit
     from .number import Wishes
 
     settings = load()

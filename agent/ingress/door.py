@@ -11,6 +11,7 @@ import socket
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from math import inf
 from typing import BinaryIO, NamedTuple
 
 import structlog
@@ -36,6 +37,9 @@ RELAYS = 512
 """Requests in flight at once, event streams included."""
 RESERVED = 128
 """Of these, kept free for urgent requests; a quarter at the most."""
+STRANGERS_OF_FILES, RELAYS_OF_FILES = 8, 16
+"""One in so many of the files this process may have open, at the most: a request in flight needs three. Whoever knocks
+gets half of them that way, and the calls and the ledger have the other half."""
 PIECE = 64 * 1024
 
 OVERLOADED = (503, "overloaded", "Too many requests are in flight: try again shortly.")
@@ -62,11 +66,15 @@ class Door:
         upstream: str,
         *,
         answers: int = RELAYS,
+        files: float = inf,
     ) -> None:
-        """`answers`: places for requests for an assistant's next words."""
+        """`answers`: places for requests for an assistant's next words. `files`: how many this process may open; where
+        these are few, there are fewer places."""
         self._media, self._upstream = media, upstream
-        self._places, self._ordinary = RELAYS, RELAYS - min(RESERVED, RELAYS // 4)
-        self._answer_places = answers
+        self._stranger_places = min(STRANGERS, files // STRANGERS_OF_FILES)
+        self._places = min(RELAYS, files // RELAYS_OF_FILES)
+        self._ordinary = self._places - min(RESERVED, self._places // 4)
+        self._answer_places = min(answers, files // RELAYS_OF_FILES)
         self._relays = self._answers = 0
         self._strangers: OrderedDict[trio.CancelScope, None] = OrderedDict()
         self.elsewhere: Callable[[trio.SocketStream, bytes, bytes], Awaitable[Kept | None]] | None = None
@@ -102,7 +110,9 @@ class Door:
 
     async def _first_request(self, stream: trio.SocketStream) -> tuple[bytes, bytes]:
         """Its head, and what came behind it; empty where it was refused."""
-        if len(self._strangers) >= STRANGERS:  # the oldest gives way, or whoever says nothing could shut everybody out
+        if (
+            len(self._strangers) >= self._stranger_places
+        ):  # the oldest gives way, or whoever says nothing could shut everybody out
             self._strangers.popitem(last=False)[0].cancel()
         seen, head = bytearray(), b""
         with trio.move_on_after(HEAD_S) as patience:

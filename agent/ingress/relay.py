@@ -15,6 +15,7 @@ import msgspec
 import trio
 
 from ..calls.call import Call
+from ..calls.quiet import goes_quiet
 from ..core.audio import MediaFrame
 from ..core.context import CutOff
 from .voice import TAKES_S, Voice, unheard
@@ -108,8 +109,7 @@ class Relay:
 
     async def wait_quiet(self, line_quiet_s: float) -> None:
         """Returns when no frame has come for so long: carriers send them through silence too."""
-        while (left_s := self._heard_at + line_quiet_s - trio.current_time()) > 0:  # noqa: ASYNC110 - each frame moves it
-            await trio.sleep(left_s)
+        await goes_quiet(lambda: self._heard_at, line_quiet_s, self.parted)
 
     # --- the assistant's socket ---
 

@@ -1,7 +1,7 @@
 """The line is watched: that it comes, that it does not go quiet, and that its end is the end."""
 
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from agent.actors.receiver import receive
 from agent.calls.mailbox import BLOCKS_A_SECOND, Mailbox
@@ -97,6 +97,28 @@ async def test_a_line_to_which_nobody_listens_is_not_quiet(autojump_clock: MockC
             scene.hear(number)
     assert scene.outcomes == [(Outcome.QUIET, 57.5)]
     assert scene.passed_on() == []
+
+
+async def test_after_the_machine_stood_still_what_came_meanwhile_is_heard_before_a_line_is_quiet(
+    mock_clock: MockClock,
+) -> None:
+    scene = Scene()
+    scene.connect()
+    with trio.fail_after(1000):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(scene.run)
+            await wait_all_tasks_blocked()
+            mock_clock.jump(60)
+            await wait_all_tasks_blocked()
+            assert not scene.outcomes, "its socket has not been read yet"
+            scene.hear(0)
+            mock_clock.jump(9)
+            await wait_all_tasks_blocked()
+            mock_clock.jump(0.9)
+            await wait_all_tasks_blocked()
+            assert not scene.outcomes
+            mock_clock.jump(1)
+    assert scene.outcomes == [(Outcome.QUIET, 70.9)]
 
 
 async def test_where_no_audio_is_awaited_neither_absence_nor_silence_is_an_end(autojump_clock: MockClock) -> None:

@@ -16,6 +16,7 @@ import pytest
 import trio
 
 from agent.cli.abilities import abilities
+from agent.cli.checks import files_check
 from agent.cli.ledger_check import ledger_check
 from agent.cli.online import OFF_BY_S
 from agent.ledger.store import Store
@@ -75,6 +76,13 @@ def changed(file: Path, *statements: str) -> None:
 
 def ledger_lines(settings: Settings) -> list[tuple[str, str]]:
     return list(ledger_check(settings))
+
+
+def test_too_few_open_files_for_the_calls_are_told_with_the_command_for_more() -> None:
+    assert [fix for _, fix in files_check(Settings())] == [""]
+    [(what, fix)] = files_check(Settings(max_calls=2_000_000_000))
+    assert "2000000000 calls may need" in what
+    assert fix == "sudo prlimit --pid $$ --nofile=16000000000"
 
 
 def test_a_ledger_that_is_not_there_yet_or_is_whole_has_nothing_to_mend(tmp_path: Path) -> None:

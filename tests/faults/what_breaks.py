@@ -183,7 +183,7 @@ def a_note(timeline: object, event: str) -> bool:
 
 
 BUGS = [
-    bug("receiver", "agent.actors.receiver.later", when=("ringing",)),  # frames go past it, and do not wake it
+    bug("receiver", "agent.actors.receiver.goes_quiet", when=("ringing",)),  # frames go past it, and do not wake it
     bug("decoder", "agent.core.assembly.Assembler.push"),
     bug("analyzer", "agent.actors.analyzer.Heard", a_reading),
     bug("aggregator", "agent.core.rules.Rules.decide"),

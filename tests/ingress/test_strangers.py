@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,12 @@ from agent.ingress.door import Door, serve_door
 from agent.ingress.request import form_length
 
 REQUEST = b"GET /healthz HTTP/1.1\r\nHost: here\r\n\r\n"
-
-
 FORM = b"POST /voice/incoming HTTP/1.1\r\nHost: here\r\nContent-Length: 9\r\n\r\nCallSid=C"
+ANSWER = b"POST /llm/chat/completions HTTP/1.1\r\nHost: here\r\n\r\n"
 
 
 @asynccontextmanager
-async def open_door(folder: Path, *, until: bytes = b"\r\n\r\n") -> AsyncIterator[int]:
+async def open_door(folder: Path, *, until: bytes = b"\r\n\r\n", files: float = inf) -> AsyncIterator[int]:
     """What is behind it answers when it has read so far."""
 
     async def answer(stream: trio.SocketStream) -> None:
@@ -37,7 +37,7 @@ async def open_door(folder: Path, *, until: bytes = b"\r\n\r\n") -> AsyncIterato
         listener.listen(8)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(trio.serve_listeners, answer, [trio.SocketListener(listener)])
-            door = Door(nobody, path)
+            door = Door(nobody, path, files=files)
             port = await nursery.start(
                 lambda task_status: serve_door(door, host="127.0.0.1", port=0, task_status=task_status)
             )
@@ -68,6 +68,18 @@ async def test_of_too_many_silent_connections_the_oldest_give_way(
             assert await silent[0].receive_some(1) == b"", "the oldest was closed"
             await silent[1].send_all(REQUEST)
             assert await status(silent[1]) == 200, "the others may still speak"
+
+
+async def test_where_few_files_may_be_open_half_of_them_are_left_for_calls(tmp_path: Path) -> None:
+    with trio.fail_after(5):
+        async with open_door(tmp_path, until=b"never", files=32) as port, AsyncExitStack() as sockets:
+            silent = [await asked(port, sockets, b"") for _ in range(5)]
+            assert await silent[0].receive_some(1) == b"", "four of them, and no more"
+            for request in (REQUEST, REQUEST, ANSWER, ANSWER):  # three files each
+                await asked(port, sockets, request)
+            await trio.sleep(0.1)
+            for request in (REQUEST, ANSWER):
+                assert await status(await asked(port, sockets, request)) == 503
 
 
 async def test_forms_that_come_slowly_take_no_place_of_those_that_are_there(

@@ -245,9 +245,9 @@ async def test_a_call_that_was_swept_speaks_on(start: Start) -> None:
 
 
 async def test_when_analysis_is_stopped_the_two_speak_on(start: Start) -> None:
-    async with open_office(start, line_quiet_s=0.5) as office, office.call(speed=1) as call:
+    async with open_office(start, line_quiet_s=2.0) as office, office.call(speed=1) as call:
         call.call.withdraw_consent("key")
-        said = noise(2)
+        said = noise(4)
         await call.stream.play(said)
         assert await call.transport.wait_heard(len(said)) == said
         assert call.stream.closed is None
