@@ -24,6 +24,8 @@ log = structlog.get_logger()
 
 WATCHING = b"GET /events"
 """Whoever watches wants to know how things are, not how they were: little may wait on the way to them."""
+WATCHERS_SHARE = 3 / 4
+"""Of the places for requests that are not urgent: whoever stays must leave some to those that come and go."""
 WATCHING_BUFFER = 16 * 1024
 """Bytes, which the system doubles for its own needs."""
 ANSWERS = b"POST /llm/"
@@ -37,9 +39,11 @@ RELAYS = 512
 """Requests in flight at once, event streams included."""
 RESERVED = 128
 """Of these, kept free for urgent requests; a quarter at the most."""
-STRANGERS_OF_FILES, RELAYS_OF_FILES = 8, 16
-"""One in so many of the files this process may have open, at the most: a request in flight needs three. Whoever knocks
-gets half of them that way, and the calls and the ledger have the other half."""
+OF_FILES, RELAYS_OF_FILES, ANSWERS_OF_FILES, STRANGERS_OF_FILES = 3 / 4, 1 / 6, 1 / 12, 1 / 16
+"""Of the files that this process may have open: what the door takes at the most, and how many requests of either sort,
+with three files each, that is; strangers may have what these leave, and so much in any case. The rest is for the calls
+and the ledger."""
+FILES_A_REQUEST = 3
 PIECE = 64 * 1024
 
 OVERLOADED = (503, "overloaded", "Too many requests are in flight: try again shortly.")
@@ -71,10 +75,10 @@ class Door:
         """`answers`: places for requests for an assistant's next words. `files`: how many this process may open; where
         these are few, there are fewer places."""
         self._media, self._upstream = media, upstream
-        self._stranger_places = min(STRANGERS, files // STRANGERS_OF_FILES)
-        self._places = min(RELAYS, files // RELAYS_OF_FILES)
+        self._files = files
+        self._places = min(RELAYS, RELAYS_OF_FILES * files)
         self._ordinary = self._places - min(RESERVED, self._places // 4)
-        self._answer_places = min(answers, files // RELAYS_OF_FILES)
+        self._answer_places = min(answers, ANSWERS_OF_FILES * files)
         self._relays = self._answers = 0
         self._strangers: OrderedDict[trio.CancelScope, None] = OrderedDict()
         self.elsewhere: Callable[[trio.SocketStream, bytes, bytes], Awaitable[Kept | None]] | None = None
@@ -108,11 +112,15 @@ class Door:
                 kept.body.close()
             await trio.aclose_forcefully(stream)
 
+    @property
+    def _stranger_places(self) -> float:
+        in_flight = FILES_A_REQUEST * (self._relays + self._answers)
+        return min(STRANGERS, max(STRANGERS_OF_FILES * self._files, OF_FILES * self._files - in_flight))
+
     async def _first_request(self, stream: trio.SocketStream) -> tuple[bytes, bytes]:
         """Its head, and what came behind it; empty where it was refused."""
-        if (
-            len(self._strangers) >= self._stranger_places
-        ):  # the oldest gives way, or whoever says nothing could shut everybody out
+        # The oldest give way, or whoever says nothing could shut everybody out.
+        while len(self._strangers) >= self._stranger_places:
             self._strangers.popitem(last=False)[0].cancel()
         seen, head = bytearray(), b""
         with trio.move_on_after(HEAD_S) as patience:
@@ -139,7 +147,7 @@ class Door:
         if kept.head.startswith(ANSWERS):
             await self._relay_answer(stream, kept)
             return
-        if self._relays >= (self._places if is_urgent(kept.head, kept.rest) else self._ordinary):
+        if self._relays >= self._places_for(kept):
             await refuse(stream, *OVERLOADED)
             return
         self._relays += 1
@@ -147,6 +155,11 @@ class Door:
             await self._relay_request(stream, kept)
         finally:
             self._relays -= 1
+
+    def _places_for(self, kept: Kept) -> float:
+        if is_urgent(kept.head, kept.rest):
+            return self._places
+        return WATCHERS_SHARE * self._ordinary if kept.head.startswith(WATCHING) else self._ordinary
 
     async def _relay_answer(self, stream: trio.SocketStream, kept: Kept) -> None:
         if self._answers >= self._answer_places:

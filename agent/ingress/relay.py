@@ -14,8 +14,8 @@ from typing import Literal, Protocol
 import msgspec
 import trio
 
+from ..actors.receiver import goes_quiet
 from ..calls.call import Call
-from ..calls.quiet import goes_quiet
 from ..core.audio import MediaFrame
 from ..core.context import CutOff
 from .voice import TAKES_S, Voice, unheard
