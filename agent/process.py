@@ -6,6 +6,7 @@ from pathlib import Path
 
 import trio
 
+from .allocator import keep_freed_memory
 from .logs import configure
 from .open_files import raise_file_limit
 from .service import Ready, run_service, stop_on_signals
@@ -58,6 +59,7 @@ def serve_here(
                 await trio.sleep_forever()
 
     raise_file_limit()
+    keep_freed_memory()
     watchdog = Watchdog()
     trio.run(main, instruments=[watchdog])
 

@@ -22,9 +22,9 @@ log = structlog.get_logger()
 
 SLOW_S = 0.1
 """A step that was seen for so long is named. Media frames come every 0.02 s, and a note has 0.15 s to be sent."""
-LOOK_EVERY_S = 0.025
+LOOK_EVERY_S = 0.05
 """How much longer it may have lasted by then."""
-LAG_EVERY_S = 0.1
+LAG_EVERY_S = 0.25
 FRAMES = 4
 """Innermost stack frames that are named."""
 _LOOP = "unrolled_run"
