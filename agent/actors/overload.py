@@ -4,7 +4,9 @@ How late the loop comes to its ticks tells how much more work there is than time
 to say than is listened to: their sound waits in the kernel, and grows old there. While that lasts, calls get fewer
 windows (every second one, then every fourth), and then are not listened to at all for a while, a quarter of them at a
 time, those that have gone on the longest first: most is known of their callers. Each call says so once in its
-timeline. When the ticks have come in time for a while, it all comes back, step by step.
+timeline. When the ticks have come in time for a while, it all comes back, step by step; the longer the while, the more
+often that was too much at once: a machine that is a little too small does a little less, and not all and nothing by
+turns.
 """
 
 import math
@@ -30,6 +32,10 @@ FEW: Final = 8
 IN_TIME_S: Final = 0.02
 CALM_S: Final = 3.0
 """Ticks must be in time for so long before a step is taken back."""
+RELAPSE_S: Final = 10.0
+"""Whoever is late again so soon after a step back has taken it too early: the next one takes twice as long,"""
+MOST_CALM_S: Final = 60.0
+"""and so long at the most. After as long without overload, that is forgotten."""
 HOPS: Final = (1, 2, 4)
 QUARTERS: Final = 4
 WORST: Final = len(HOPS) - 1 + QUARTERS
@@ -46,6 +52,8 @@ class Load:
         """How often it has begun."""
         self._shares: dict[Share, None] = {}
         self._late_since = self._calm_since = math.inf
+        self._calm_s, self._eased_at = CALM_S, -math.inf
+        """How long it must be calm for the next step back; and when the last one was taken."""
         self._behind = False
 
     def lines_behind(self, behind: int, lines: int) -> None:
@@ -59,9 +67,14 @@ class Load:
         self._late_since = min(self._late_since, now) if late else math.inf
         self._calm_since = min(self._calm_since, now) if calm else math.inf
         if now - self._late_since >= FOR_S and self.level < WORST:
+            if now - self._eased_at < RELAPSE_S:
+                self._calm_s, self._eased_at = min(2 * self._calm_s, MOST_CALM_S), -math.inf
             self._step(+1, now)
-        elif now - self._calm_since >= CALM_S and self.level:
+        elif self.level and now - self._calm_since >= self._calm_s:
+            self._eased_at = now
             self._step(-1, now)
+        elif not self.level and now - self._eased_at >= MOST_CALM_S:
+            self._calm_s = CALM_S
 
     def _step(self, by: int, now: float) -> None:
         if not self.level:

@@ -115,6 +115,7 @@ def inside(calls: int) -> "Split":
     """What calls cost behind their sockets, by stage."""
     from contextlib import asynccontextmanager
 
+    from ..allocator import keep_freed_memory
     from ..bench.frames import talk
     from ..bench.pipeline import measure
     from ..ledger.memory import MemoryLedger
@@ -125,6 +126,7 @@ def inside(calls: int) -> "Split":
         yield MemoryLedger()
 
     configure(WARNING)
+    keep_freed_memory()  # as the service does
     return measure(talk(), calls=calls, seconds=INSIDE_S, ledger=nothing_kept)
 
 

@@ -39,10 +39,10 @@ RELAYS = 512
 """Requests in flight at once, event streams included."""
 RESERVED = 128
 """Of these, kept free for urgent requests; a quarter at the most."""
-OF_FILES, RELAYS_OF_FILES, ANSWERS_OF_FILES, STRANGERS_OF_FILES = 3 / 4, 1 / 6, 1 / 12, 1 / 16
+OF_FILES, REQUESTS_OF_FILES, STRANGERS_OF_FILES = 3 / 4, 1 / 8, 1 / 16
 """Of the files that this process may have open: what the door takes at the most, and how many requests of either sort,
-with three files each, that is; strangers may have what these leave, and so much in any case. The rest is for the calls
-and the ledger."""
+with three files each, that is at the most; strangers may have what these leave, and so much in any case. The rest is
+for the calls and the ledger."""
 FILES_A_REQUEST = 3
 PIECE = 64 * 1024
 
@@ -76,9 +76,9 @@ class Door:
         these are few, there are fewer places."""
         self._media, self._upstream = media, upstream
         self._files = files
-        self._places = min(RELAYS, RELAYS_OF_FILES * files)
+        self._places = min(RELAYS, REQUESTS_OF_FILES * files)
         self._ordinary = self._places - min(RESERVED, self._places // 4)
-        self._answer_places = min(answers, ANSWERS_OF_FILES * files)
+        self._answer_places = min(answers, REQUESTS_OF_FILES * files)
         self._relays = self._answers = 0
         self._strangers: OrderedDict[trio.CancelScope, None] = OrderedDict()
         self.elsewhere: Callable[[trio.SocketStream, bytes, bytes], Awaitable[Kept | None]] | None = None

@@ -1,9 +1,11 @@
 """A machine that cannot keep up: fewer windows, then fewer calls, said once, and all of it back when there is time."""
 
+from itertools import pairwise
+
 import trio
 from trio.testing import MockClock
 
-from agent.actors.overload import CALM_S, FOR_S, HOPS, LATE_S, WORST, Load, Share
+from agent.actors.overload import CALM_S, FOR_S, HOPS, LATE_S, MOST_CALM_S, WORST, Load, Share
 from agent.core.audio import Window
 
 WINDOW = Window(0, 200, 200, 0, 0.0)
@@ -92,6 +94,24 @@ async def test_calls_are_left_out_a_quarter_at_a_time_the_oldest_first(autojump_
     assert all(share.takes_block() for share in shares)
 
 
+async def test_a_machine_that_is_a_little_too_small_comes_back_less_and_less_often(autojump_clock: MockClock) -> None:
+    load, whole, began = Load(), list[float](), trio.current_time()
+    while trio.current_time() - began < 600:
+        before = load.level
+        await ticks(load, 0.04, 0.0 if load.level else 2 * LATE_S)  # with a window out of two there is time enough
+        if before and not load.level:
+            whole.append(trio.current_time() - began)
+    waits = [after - before for before, after in pairwise(whole)]
+    assert all(later >= earlier - 0.1 for earlier, later in pairwise(waits))
+    assert waits[0] < 3 * CALM_S
+    assert MOST_CALM_S <= waits[-1] < MOST_CALM_S + 3 * FOR_S
+    await ticks(load, 3 * MOST_CALM_S, 0.0)
+    await ticks(load, FOR_S + 0.1, 2 * LATE_S)
+    assert load.level == 1
+    await ticks(load, CALM_S + 0.1, 0.0)
+    assert load.level == 0, "what was long ago is forgotten"
+
+
 async def test_an_episode_is_said_once_and_the_next_one_again(autojump_clock: MockClock) -> None:
     load, notes = Load(), Notes()
     with Share(load, "local", notes) as share:
@@ -100,7 +120,7 @@ async def test_an_episode_is_said_once_and_the_next_one_again(autojump_clock: Mo
                 await ticks(load, FOR_S + 0.1, 2 * LATE_S)
                 taken(share)
                 share.takes_block()
-            await ticks(load, 6 * (CALM_S + 0.1), 0.0)
+            await ticks(load, WORST * (CALM_S + 0.1) + MOST_CALM_S, 0.0)
             taken(share)
     assert [event for event, _ in notes.events] == ["analyzer.degraded", "analyzer.recovered"] * 2
     assert load.episodes == 2
