@@ -4,28 +4,34 @@ import structlog
 
 from ..core.audio import Block
 from ..core.emotion import EmotionReading
-from ..core.misread import CodecWatch, poor
+from ..core.misread import LOOKS, CodecWatch, poor
 from ..ports import Timeline
 
 log = structlog.get_logger()
 
+AT_FIRST = 3
+"""So many seconds of a line's sound are looked at whole."""
+THEN_EVERY = 4
+"""And behind them one block in so many: a call's beginning costs less, and more of it is looked at."""
+
 
 class LineCheck:
-    """One call's. The decoder shows it every block; the analyzer has it temper every reading."""
+    """One call's. The decoder shows it every block, of which it looks at some; the analyzer has it temper every reading."""
 
     def __init__(self, engine: str, timeline: Timeline) -> None:
         """`engine`: whose readings cannot be believed then."""
         self._engine, self._timeline = engine, timeline
-        self._watch, self._line = CodecWatch(), 0
+        self._watch, self._line, self._blocks = CodecWatch(), 0, 0
         self._said: str | None = None
 
     def hear(self, block: Block) -> None:
-        """Look at the next block; another line is looked at anew. What is found is said once, and once that it has
+        """Take the next block; another line is looked at anew. What is found is said once, and once that it has
         passed."""
         if block.line != self._line:
             self._watch.forget()
-            self._watch, self._line = CodecWatch(), block.line
-        if self._watch.done and not self._said:
+            self._watch, self._line, self._blocks = CodecWatch(), block.line, 0
+        self._blocks += 1
+        if not (self._said or self._is_looked_at()):
             return
         self._watch.push(b"".join([frame.payload for frame in block.frames]))
         found = self._watch.found
@@ -37,6 +43,11 @@ class LineCheck:
         elif not found:
             return
         self._said = found
+
+    def _is_looked_at(self) -> bool:
+        """This block, where nothing was found so far."""
+        fine = self._watch.fine
+        return fine < AT_FIRST or (fine < LOOKS and self._blocks % THEN_EVERY == 0)
 
     def tempered(self, reading: EmotionReading) -> EmotionReading:
         """The reading; of a roar that is no voice, that the line is too poor."""

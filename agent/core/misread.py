@@ -90,13 +90,14 @@ class CodecWatch:
         """What the bytes are instead, and what to do about it; None: nothing is known against them."""
         self.judged = False
         """Enough sound has been heard to say so."""
+        self.fine = 0
+        """Judgements in a row, newest last, that found nothing."""
         self._waiting, self._sounding = bytearray(), bytearray()
-        self._fine = 0
 
     @property
     def done(self) -> bool:
         """Nothing was found, and nothing is looked for any more."""
-        return self._fine >= LOOKS
+        return self.fine >= LOOKS
 
     def push(self, payload: bytes) -> None:
         """Look at the next bytes, of any number."""
@@ -121,7 +122,7 @@ class CodecWatch:
     def _judge(self) -> None:
         found, self.judged = _judged(np.frombuffer(bytes(self._sounding), np.uint8).reshape(-1, FRAME)), True
         self._sounding.clear()
-        self._fine = 0 if found else self._fine + 1
+        self.fine = 0 if found else self.fine + 1
         if found or self.done:
             self.found = found
 

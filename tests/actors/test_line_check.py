@@ -87,3 +87,17 @@ def test_nothing_of_the_sound_is_kept_once_it_is_to_be_forgotten() -> None:
     assert any(check._watch._waiting)
     check.forget()
     assert not check._watch._waiting
+
+
+def test_a_line_that_goes_wrong_later_is_noticed_in_a_few_seconds_of_sound() -> None:
+    check = LineCheck("local", notes := Notes())
+    heard(check, MU_LAW, 6)
+    heard(check, LINEAR, 10)
+    assert notes.names == ["analyzer.degraded"]
+
+
+def test_silence_uses_up_nothing_of_what_is_looked_at_whole() -> None:
+    check = LineCheck("local", notes := Notes())
+    heard(check, b"\xff" * len(MU_LAW), 20)
+    heard(check, LINEAR, 3)
+    assert notes.names == ["analyzer.degraded"]
