@@ -106,10 +106,14 @@ class MediaStream:
                 read = wire.parsed(message) if len(message) <= wire.MAX_MESSAGE else None
                 if not isinstance(read, wire.Media) or read.stream_sid != stream_sid:
                     break
-                body, number = read.media, read.sequence_number
-                if body.track != "inbound" or number <= sequence or body.timestamp < clock:
+                body = read.media
+                digits = f"{read.sequence_number}{body.timestamp}"
+                if body.track != "inbound" or not (digits.isdecimal() and digits.isascii()):
                     break
-                sequence, clock = number, body.timestamp
+                number, timestamp = int(read.sequence_number), int(body.timestamp)
+                if not (sequence < number < wire.COUNTER_LIMIT and clock <= timestamp < wire.COUNTER_LIMIT):
+                    break
+                sequence, clock = number, timestamp
                 frames.append(_frame((sequence, clock - epoch, body.payload, heard_at)))
         except wire.UNREADABLE:
             pass
@@ -145,7 +149,7 @@ class MediaStream:
         body = read.start
         if body.stream_sid != read.stream_sid:
             raise BadMessage("A Twilio start message names two different streams.")
-        self._last_sequence = read.sequence_number
+        self._last_sequence = wire.counted(read.sequence_number)
         self._stream_sid = body.stream_sid
         self._greeted = True
         parameters = MappingProxyType(body.custom_parameters)
@@ -153,7 +157,8 @@ class MediaStream:
 
     def _media(self, read: wire.Media, heard_at: float) -> MediaFrame | Ignored:
         sequence = self._expected(read)
-        body, timestamp = read.media, read.media.timestamp
+        body = read.media
+        timestamp = wire.counted(body.timestamp)
         if body.track != "inbound":
             self._last_sequence = sequence
             return Ignored("media")
@@ -179,9 +184,10 @@ class MediaStream:
         """The message's sequence number, when it belongs to the open stream and comes after the one before."""
         if read.stream_sid != self._stream_sid:
             raise self._misplaced()
-        if read.sequence_number <= self._last_sequence:
+        sequence = wire.counted(read.sequence_number)
+        if sequence <= self._last_sequence:
             raise BadMessage("A Twilio message is repeated or out of order.")
-        return read.sequence_number
+        return sequence
 
     def _misplaced(self) -> BadMessage:
         if self._over:

@@ -1,8 +1,7 @@
 """The JSON of a Twilio media stream, as msgspec reads it: one pass over the text, base64 included.
 
 Fields are those of https://www.twilio.com/docs/voice/media-streams/websocket-messages. What we use has to be there;
-what we do not use may be missing. Counters arrive as strings of decimal digits, and as numbers from some simulators;
-here they are numbers.
+what we do not use may be missing. Counters arrive as strings of decimal digits, and as numbers from some simulators.
 """
 
 from collections.abc import Callable
@@ -20,7 +19,8 @@ MAX_PAYLOAD = 8_000
 COUNTER_LIMIT = 2**53
 """Counters stay below it, as JSON's numbers do."""
 
-Counter = Annotated[int, Meta(ge=0, lt=COUNTER_LIMIT)]
+Unused = Annotated[int, Meta(ge=0, lt=COUNTER_LIMIT)]
+Counter = Annotated[str, Meta(min_length=1, max_length=16)] | Annotated[int, Meta(ge=0, lt=COUNTER_LIMIT)]
 Sid = Annotated[str, Meta(pattern=r"\A[0-9A-Za-z_.-]{1,64}\Z")]
 Parameter = Annotated[str, Meta(max_length=500)]
 
@@ -43,7 +43,7 @@ class MediaBody(Struct, gc=False):
     track: Literal["inbound", "outbound"]
     timestamp: Counter
     payload: Annotated[bytes, Meta(min_length=1, max_length=MAX_PAYLOAD)]
-    chunk: Counter = 0
+    chunk: Unused = 0
 
 
 class MarkBody(Struct, gc=False):
@@ -94,7 +94,7 @@ class Unknown(Struct, gc=False):
 
 Message = Hello | Start | Media | Mark | Dtmf | Stop | Unknown
 
-# Not strict: counters are numbers in strings.
+# Not strict: `chunk` is a number in a string. The counters we use are checked by `counted`, digit by digit.
 _decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Hello | Start | Media | Mark | Dtmf | Stop, strict=False)
 parsed: Callable[[str], Message] = _decoder.decode
 """`read` without what it says of the messages that this cannot read: raises one of `UNREADABLE`."""
@@ -125,3 +125,15 @@ def _unknown(message: str) -> Unknown:
     if other.event in _KNOWN:
         raise BadMessage(f"A Twilio {other.event} message lacks a field, or has one that cannot be.")
     return other
+
+
+def counted(counter: str | int) -> int:
+    """A counter as a number: as strings, "10" would come before "9"."""
+    if isinstance(counter, int):
+        return counter
+    if not (counter.isdecimal() and counter.isascii()):
+        raise BadMessage("A counter in a Twilio message is not a decimal number.")
+    number = int(counter)
+    if number >= COUNTER_LIMIT:
+        raise BadMessage("A counter in a Twilio message is absurdly large.")
+    return number

@@ -176,6 +176,7 @@ AFTER_START = {
     "no sequence number": changed("media_inbound", "sequenceNumber", ...),
     "a negative sequence number": changed("media_inbound", "sequenceNumber", "-2"),
     "a sequence number with a sign": changed("media_inbound", "sequenceNumber", "+2"),
+    "a sequence number with an exponent": changed("media_inbound", "sequenceNumber", "1e3"),
     "a sequence number in other digits": changed("media_inbound", "sequenceNumber", "٣"),
     "an empty sequence number": changed("media_inbound", "sequenceNumber", ""),
     "a fractional sequence number": changed("media_inbound", "sequenceNumber", 2.5),
