@@ -17,7 +17,7 @@ ORDER = (
 """Each may import those before it. Workers are whole services: what begins one stands above all, and is left out."""
 BEGINS_A_WORKER = ("workers/__main__.py", "workers/worker.py")
 PROVIDERS = ("telephony", "engines", "assistants", "ledger")
-FOR_PROVIDERS = {"errors", "core", "ports", "http", "dialling", "groups"}
+FOR_PROVIDERS = {"errors", "core", "ports", "http", "dialling", "groups", "rounds"}
 
 
 def imported(path: Path) -> Iterator[tuple[str, ...]]:

@@ -16,11 +16,10 @@ import structlog
 import trio
 
 from ..core.speech import MOST, Speech, SpeechGate, judge
+from ..rounds import ROUND_S
 
 log = structlog.get_logger()
 
-TICK_S: Final = 0.04
-"""Nobody waits longer for a round: the sound has taken five times as long to come."""
 WITHOUT_S: Final = 1.0
 """After so long without a round there are none, and the clock's own ticks tell how late everybody is."""
 FEW: Final = 8
@@ -122,7 +121,7 @@ class Gathering:
         try:
             while True:
                 await self._wanted.wait()
-                due = (math.floor(self._since / TICK_S) + 1) * TICK_S
+                due = (math.floor(self._since / ROUND_S) + 1) * ROUND_S
                 with trio.move_on_at(due):
                     await self._round.wait()
                 if self._round_at < due - WITHOUT_S:

@@ -7,6 +7,7 @@ import trio
 
 from ..errors import LedgerUnavailable
 from ..ports import Ledger
+from ..rounds import rest
 
 log = structlog.get_logger()
 
@@ -15,7 +16,7 @@ async def beat(ledger: Ledger, *, drops: Callable[[], int], every_s: float) -> N
     """Beat until cancelled. A ledger that cannot be written is logged and tried again at the next beat."""
     dropped = 0
     while True:
-        await trio.sleep(every_s)
+        await rest(every_s)
         if (now_dropped := drops()) != dropped:
             log.warning("call.dropping", blocks=now_dropped - dropped)
             dropped = now_dropped

@@ -16,7 +16,7 @@ THEN_EVERY = 4
 
 
 class LineCheck:
-    """One call's. The decoder shows it every block, of which it looks at some; the analyzer has it temper every reading."""
+    """One call's. The decoder shows it every block, some of which it looks at; the analyzer has it temper readings."""
 
     def __init__(self, engine: str, timeline: Timeline) -> None:
         """`engine`: whose readings cannot be believed then."""

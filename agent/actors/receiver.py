@@ -6,6 +6,7 @@ from math import inf
 import trio
 
 from ..core.emotion import Outcome
+from ..rounds import round_after
 
 LOOKS_AGAIN_S = 1.0
 """A tenth of the time that makes a line quiet, at the most so much: for so long the loop runs before a line is quiet.
@@ -53,7 +54,7 @@ async def goes_quiet(heard_at: Callable[[], float], quiet_s: float, over: trio.E
     looks_again_s = min(LOOKS_AGAIN_S, quiet_s / 10)
     while not over.is_set():
         last = heard_at()  # one deadline for hundreds of frames: when it comes, whether any came meanwhile shows
-        with trio.move_on_at(last + quiet_s - looks_again_s):
+        with trio.move_on_at(round_after(last + quiet_s - looks_again_s)):
             await over.wait()
         if heard_at() > last:
             continue

@@ -15,9 +15,10 @@ from ..calls.mailbox import SUPERSEDED
 from ..core.audio import MediaFrame
 from ..errors import BadMessage
 from ..ports import Relay
+from ..rounds import ROUND_S
 from ..telephony.twilio import KeyPressed, LineEnded, LineStarted, MarkPlayed, MediaStream
 from .socket import NORMAL, Closing, LineGone, Socket
-from .sweep import ROUND_S, Sweep
+from .sweep import Sweep
 
 log = structlog.get_logger()
 

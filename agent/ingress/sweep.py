@@ -16,11 +16,8 @@ from typing import Protocol
 
 import trio
 
-BEAT_S = 0.01
-"""Between two rounds of those that are urgent or behind."""
-BEATS_A_ROUND = 4
-"""Between two rounds of all."""
-ROUND_S = BEATS_A_ROUND * BEAT_S
+from ..rounds import BEAT_S, BEATS_A_ROUND, ROUND_S
+
 SHARE = 8 * 1024
 """Bytes that one socket may give at a time: half a second of a call. A whole one may wait to be listened to."""
 STRETCH = 32 * 1024
@@ -53,6 +50,11 @@ class _Seat:
     """It is not to be read any more."""
     left: trio.Event = field(default_factory=trio.Event)
     bug: Exception | None = None
+
+
+def _round_behind(beat: int) -> int:
+    """The beat of the next round, half a round away at least: what is read sooner is not worth it."""
+    return ((beat + BEATS_A_ROUND // 2) // BEATS_A_ROUND + 1) * BEATS_A_ROUND
 
 
 class Sweep:
@@ -114,7 +116,7 @@ class Sweep:
             everybody = beat >= round_due
             late_s = trio.current_time() - (round_due or beat) * BEAT_S
             if everybody:
-                round_due = beat + BEATS_A_ROUND
+                round_due = _round_behind(beat)
             behind = await self._round(everybody)
             if everybody:
                 self._report(sum(seat.behind for seat in self._pressing), len(self._seats))

@@ -21,6 +21,7 @@ import trio
 
 from ..core.instants import instant
 from ..errors import LedgerUnavailable
+from ..rounds import rest, round_after
 from .folder import claimed, make_folder, usable
 from .reading import Reader, open_ledger
 from .store import Store
@@ -119,7 +120,7 @@ class SqliteLedger:
         """The writer: until cancelled, and once more then."""
         try:
             while True:
-                with trio.move_on_after(WRITE_EVERY_S):
+                with trio.move_on_at(round_after(trio.current_time() + WRITE_EVERY_S)):
                     await self._wanted.wait()
                 self._wanted = trio.Event()
                 await self._write_waiting()
@@ -163,7 +164,7 @@ class SqliteLedger:
     async def keep_order(self) -> None:
         """Until cancelled, what is not urgent, and is tried again at the next turn if it fails."""
         while True:
-            await trio.sleep(ORDER_EVERY_S)
+            await rest(ORDER_EVERY_S)
             try:
                 await self._order()
             except (OSError, sqlite3.Error, LedgerUnavailable) as fault:

@@ -10,10 +10,11 @@ import trio.testing
 from trio.testing import MockClock
 
 from agent.actors import gathering
-from agent.actors.gathering import FEW, TICK_S, Gathering
+from agent.actors.gathering import FEW, Gathering
 from agent.core import speech
 from agent.core.audio import PcmChunk
 from agent.core.speech import Speech, SpeechGate
+from agent.rounds import ROUND_S
 
 HUM = np.random.default_rng(3).integers(-3000, 3000, 1600).astype(np.int16)
 MANY = 3 * FEW
@@ -88,8 +89,8 @@ async def test_many_calls_are_judged_together_and_nobody_waits_longer_than_a_tic
 ) -> None:
     times = await ask(MANY, apart_s=0.004)
     assert len(times) == MANY
-    assert all(answered - asked <= TICK_S + 1e-9 for asked, answered in times.values())
-    assert len(together) <= 1 + MANY * 0.004 / TICK_S + 1
+    assert all(answered - asked <= ROUND_S + 1e-9 for asked, answered in times.values())
+    assert len(together) <= 1 + MANY * 0.004 / ROUND_S + 1
     assert sum(together) == MANY
 
 
@@ -178,7 +179,7 @@ async def test_without_rounds_the_clock_says_how_late_everybody_is(autojump_cloc
     async with running(hall, MANY) as nursery:
         nursery.start_soon(speech_of, hall, heard())
         await trio.sleep(0.001)
-        autojump_clock.jump(TICK_S + 0.2)
+        autojump_clock.jump(ROUND_S + 0.2)
         await trio.testing.wait_all_tasks_blocked()
     assert late == [pytest.approx(0.2 + 0.004, abs=1e-6)]
 

@@ -1,5 +1,6 @@
 """The line is watched: that it comes, that it does not go quiet, and that its end is the end."""
 
+import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
@@ -7,6 +8,7 @@ from agent.actors.receiver import receive
 from agent.calls.mailbox import BLOCKS_A_SECOND, Mailbox
 from agent.core.audio import MediaFrame
 from agent.core.emotion import Outcome
+from agent.rounds import ROUND_S
 
 
 class Socket:
@@ -74,7 +76,7 @@ async def test_a_line_that_goes_quiet_has_ended(autojump_clock: MockClock) -> No
         for number in range(3):
             await trio.sleep(9.5)
             scene.hear(number)
-    assert scene.outcomes == [(Outcome.QUIET, 38.5)]
+    assert scene.outcomes == [(Outcome.QUIET, pytest.approx(38.5, abs=ROUND_S))]
     assert scene.passed_on() == [0, 1, 2]
 
 
@@ -95,7 +97,7 @@ async def test_a_line_to_which_nobody_listens_is_not_quiet(autojump_clock: MockC
         for number in range(5):
             await trio.sleep(9.5)
             scene.hear(number)
-    assert scene.outcomes == [(Outcome.QUIET, 57.5)]
+    assert scene.outcomes == [(Outcome.QUIET, pytest.approx(57.5, abs=ROUND_S))]
     assert scene.passed_on() == []
 
 

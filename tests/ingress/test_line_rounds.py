@@ -12,7 +12,8 @@ from agent.calls.mailbox import BLOCK_MS, Mailbox
 from agent.core.audio import MediaFrame
 from agent.ingress.frames import Frames
 from agent.ingress.line import ROUNDS, SocketLine
-from agent.ingress.sweep import ROUND_S, Sweep
+from agent.ingress.sweep import Sweep
+from agent.rounds import ROUND_S
 from agent.telephony.twilio import MediaStream
 
 MASK = b"\x81\xfe\x00\x7f"

@@ -28,6 +28,7 @@ def settling(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything is sorted into place at once."""
     monkeypatch.setattr(store, "SETTLE_EVERY_S", 0.0)
     monkeypatch.setattr(sqlite, "ORDER_EVERY_S", 0.0)
+    monkeypatch.setattr(sqlite, "rest", trio.sleep)
 
 
 async def settled(ledger: SqliteLedger) -> None:

@@ -1,0 +1,23 @@
+"""One beat for what is done again and again. Waking an idle processor costs several times what it is woken for, so
+whoever may come a little late comes when the lines are read anyway: with 100 calls a third of all wakings were others.
+"""
+
+from math import ceil
+from typing import Final
+
+import trio
+
+BEAT_S: Final = 0.01
+BEATS_A_ROUND: Final = 4
+ROUND_S: Final = BEATS_A_ROUND * BEAT_S
+"""Between two rounds in which all lines are read; rounds lie at its multiples on the loop's clock."""
+
+
+def round_after(moment: float) -> float:
+    """When the next round is at this time of the loop's clock, or the one that is then."""
+    return ceil(moment / ROUND_S) * ROUND_S
+
+
+async def rest(seconds: float) -> None:
+    """Sleep so long, and on to the next round."""
+    await trio.sleep_until(round_after(trio.current_time() + seconds))
