@@ -1,5 +1,5 @@
 """One beat for what is done again and again. Waking an idle processor costs several times what it is woken for, so
-whoever may come a little late comes when the lines are read anyway: with 100 calls a third of all wakings were others.
+whoever may come a little late comes when the lines are read anyway: with 100 calls more than half of all wakings were others.
 """
 
 from math import ceil
