@@ -1,5 +1,6 @@
 """One beat for what is done again and again. Waking an idle processor costs several times what it is woken for, so
-whoever may come a little late comes when the lines are read anyway: with 100 calls more than half of all wakings were others.
+whoever may come a little late comes when the lines are read anyway: with 100 calls more than half of all wakings were
+for something else.
 """
 
 from math import ceil
@@ -8,6 +9,7 @@ from typing import Final
 import trio
 
 BEAT_S: Final = 0.01
+"""Between two looks at lines that are urgent or behind."""
 BEATS_A_ROUND: Final = 4
 ROUND_S: Final = BEATS_A_ROUND * BEAT_S
 """Between two rounds in which all lines are read; rounds lie at its multiples on the loop's clock."""
