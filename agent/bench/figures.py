@@ -41,13 +41,8 @@ class Compared:
 
 
 def a_call_kb(steps: Sequence[Step]) -> float | None:
-    """Memory for one more call: the slope over numbers of calls that were carried. None: there are too few.
-
-    A step after a larger one does not count: what was taken once is not given back."""
-    carried: dict[int, int] = {}
-    for place, step in enumerate(steps):
-        if step.kept_up and all(step.calls > before.calls for before in steps[:place]):
-            carried[step.calls] = step.memory_kb
+    """Memory for one more call: the slope over numbers of calls that were carried. None: there are too few."""
+    carried = {step.calls: step.memory_kb for step in steps if step.kept_up}
     if len(carried) < 2:
         return None
     return float(np.polyfit(list(carried), list(carried.values()), 1)[0])
@@ -137,7 +132,7 @@ def as_json(result: Result) -> dict[str, Any]:
             {"minute": round(minute, 1), "cpuMsPerCallSecond": round(ms, 3), "memoryKb": kb}
             for minute, ms, kb in long_call(result)
         ],
-        "workers": {str(count): step.as_json() for count, step in result.workers.items()},
+        "workers": [{"workers": count, **step.as_json()} for (count, _), step in result.workers.items()],
         "peers": [
             {"name": each.name, "notRun": each.why_not}
             if each.why_not

@@ -143,8 +143,8 @@ def _workers(result: Result) -> Iterator[Titled]:
     if not result.workers:
         return
     table = _table("workers", "calls", "cores", "CPU ms\na call-s", "ratio")
-    alone = result.workers[1].cpu_ms
-    for count, step in result.workers.items():
+    alone = next(iter(result.workers.values())).cpu_ms
+    for (count, _), step in result.workers.items():
         calls = f"{step.calls}{'*' * (step.disturbed or step.shed)}"
         table.add_row(str(count), calls, f"{step.core:.2f}", f"{step.cpu_ms:.2f}", f"{step.cpu_ms / alone:.2f}")
     yield "several workers", table

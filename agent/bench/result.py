@@ -21,7 +21,7 @@ class Plan:
     window_s: float
     settle_s: float
     search_s: float
-    """For the search for the most calls."""
+    """For the search for the most calls: no new number is tried after that."""
     length_s: float
     """Of the long call, in its own time."""
     warm_s: float
@@ -29,8 +29,8 @@ class Plan:
 
 
 QUICK = Plan(window_s=5, settle_s=2, search_s=45, length_s=540, warm_s=300)
-USUAL = Plan(window_s=8, settle_s=3, search_s=90, length_s=1200, warm_s=400)
-LONG = Plan(window_s=15, settle_s=4, search_s=420, length_s=4200, warm_s=600)
+USUAL = Plan(window_s=8, settle_s=3, search_s=300, length_s=1200, warm_s=400)
+LONG = Plan(window_s=15, settle_s=4, search_s=600, length_s=4200, warm_s=600)
 
 
 @dataclass(slots=True)
@@ -49,7 +49,8 @@ class Result:
     """The same without sockets, in one process whose clock jumps."""
     length: list[tuple[float, Step]] = field(default_factory=list)
     """Minutes into the call, and what it cost from there."""
-    workers: dict[int, Step] = field(default_factory=dict)
+    workers: dict[tuple[int, int], Step] = field(default_factory=dict)
+    """By how many there were, and calls; one worker comes first."""
     peers: dict[str, list[tuple[Step, int]] | str] = field(default_factory=dict)
     """By name: what each run cost, and the memory held before the calls; or why it was not run."""
 

@@ -4,7 +4,7 @@ import json
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 import trio
 
@@ -55,23 +55,36 @@ class Bench:
         return found
 
     async def search(self, first: int = 25, at_most: int = AT_MOST) -> None:
-        """Twice as many calls until it is too much, then halfway between."""
+        """Twice as many calls until it is too much, then halfway between. A server that had too much takes its time to
+        come back: what is tried next has a server of its own."""
         until = trio.current_time() + self.plan.search_s
+        async with AsyncExitStack() as stack:
+            server: tuple[Running, Load] | None = None
 
-        async def carries(calls: int) -> bool:
-            self.say(f"{calls} calls with full analysis")
-            try:
-                found = await self.take(running, load, calls)
-            except CallmoodError as refusal:
-                self.say(f"{calls} calls: {refusal}")
-                return False
-            self.result.steps.append(found)
-            return found.kept_up
+            async def carries(calls: int) -> bool:
+                nonlocal server
+                if server is None:
+                    server = await stack.enter_async_context(self.server(self.kind()))
+                running, load = server
+                good = await self._carries(running, load, calls)
+                if not good:
+                    await stack.aclose()
+                    server = None
+                return good
 
-        async with self.server(self.kind()) as (running, load):
             self.result.carried, self.result.too_many = await capacity.most(
                 carries, first=first, at_most=at_most, may_go_on=lambda: trio.current_time() < until
             )
+
+    async def _carries(self, running: Running, load: Load, calls: int) -> bool:
+        self.say(f"{calls} calls with full analysis")
+        try:
+            found = await self.take(running, load, calls)
+        except CallmoodError as refusal:
+            self.say(f"{calls} calls: {refusal}")
+            return False
+        self.result.steps.append(found)
+        return found.kept_up
 
     async def ingress_only(self, calls: int = COMPARED) -> Step:
         """Calls that nobody may listen to: what it costs to have their audio come in."""
@@ -103,15 +116,16 @@ class Bench:
                 self.result.length.append(((self.plan.warm_s + (look + 1) * each_s) / 60, found))
 
     async def with_workers(self, workers: int, calls: int) -> None:
-        """The same load on one process and on several, in turns: what does it cost to share it? Of two runs the cheaper
-        one counts that nothing disturbed, and that left nothing out."""
+        """One process, and several: with as many calls each, and with the same calls shared among them. In turns, and
+        of two runs the cheaper one counts that nothing disturbed, and that left nothing out."""
         found = self.result.workers
-        for count in (1, workers, 1, workers):
-            self.say(f"{calls} calls, {count} worker{'s' * (count > 1)}")
+        for count, together in 2 * ((1, calls), (workers, workers * calls), (workers, calls)):
+            self.say(f"{together} calls, {count} worker{'s' * (count > 1)}")
             kind = Kind(cores=[*self.server_cores, *self.load_cores][:count], workers=count)
             async with self.server(kind) as (running, load):
-                one = await self.take(running, load, calls)
-            found[count] = min(one, found.get(count, one), key=lambda run: (run.shed, run.disturbed, run.cpu_ms))
+                one = await self.take(running, load, together)
+            before = found.get((count, together), one)
+            found[count, together] = min(one, before, key=lambda run: (run.shed, run.disturbed, run.cpu_ms))
 
     async def beside_peers(self, rounds: int = 2, calls: int = COMPARED) -> None:
         """Others and ourselves, taking turns, under the same load."""

@@ -1,5 +1,6 @@
 """What is made of measurements: percentiles, the search, stages, tables, the picture."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -50,7 +51,7 @@ def whole() -> Result:
         places=[("features", "core/pitch.py look", 3.0), ("ledger", "ledger/store.py write", 1.0)],
         inside=Split({"model": 0.07, "tree": 2.6}, batch=19.4),
         length=[(1.0 + n, step(2, ms=40.0, call_kb=100 + n)) for n in range(4)],
-        workers={1: step(100), 2: step(100, ms=2.1)},
+        workers={(1, 100): step(100), (2, 200): step(200, ms=2.1), (2, 100): step(100, ms=2.6)},
         peers={
             "Node, ws": [(step(100, ms=2.0), 60_000), (step(100, ms=4.0), 60_000), (step(100, ms=2.0), 60_000)],
             "callmood, audio alone": [(step(100, ms=0.5), 60_000)],
@@ -163,8 +164,7 @@ def test_every_stage_that_is_named_has_code_and_a_meaning() -> None:
 
 def test_memory_for_a_call_is_the_slope_over_what_was_carried() -> None:
     too_many = replace(step(400, call_kb=900), lost=3)
-    after_it = step(300, call_kb=900)
-    assert figures.a_call_kb([step(100), step(200), too_many, after_it]) == pytest.approx(100.0)
+    assert figures.a_call_kb([step(100), step(200), too_many, step(300)]) == pytest.approx(100.0)
     assert figures.a_call_kb([step(100)]) is None
 
 
@@ -220,6 +220,8 @@ def test_the_table_shows_what_was_found_and_what_was_not_run() -> None:
     assert "100 kB a call" in shown
     assert "pipecat, Twilio was not run: it is not installed." in shown
     assert "core/pitch.py look" in shown
+    assert re.search(r"^2 +200 +\S+ +2\.10 +1\.05\s*$", shown, re.MULTILINE), "as many calls each as one alone"
+    assert re.search(r"^2 +100 +\S+ +2\.60 +1\.30\s*$", shown, re.MULTILINE), "the same calls, shared"
     assert "Hops of 19 calls are judged together" in shown
 
 
@@ -236,6 +238,7 @@ def test_the_json_holds_every_figure_and_can_be_read_back() -> None:
     assert found["memoryKbPerCall"] == 100.0
     assert [each["calls"] for each in found["steps"]] == [100, 200, 400, 300]
     assert found["steps"][2]["frameToReadingMs"]["p99"] == 700
+    assert [(each["workers"], each["calls"]) for each in found["workers"]] == [(1, 100), (2, 200), (2, 100)]
     assert found["peers"][-1] == {"name": "pipecat, Twilio", "notRun": "it is not installed"}
 
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,15 @@ import trio
 
 from agent.bench import figures, measure, step
 from agent.bench.load import calling
+from agent.bench.measure import Spread
 from agent.bench.peers import PEERS, Peer
+from agent.bench.readings import Ages
 from agent.bench.result import Plan
 from agent.bench.run import Bench
-from agent.bench.server import announced, started
+from agent.bench.server import Running, announced, started
 from agent.errors import CallmoodError, ConfigError
 
+IN_TIME = Ages(None, None, Spread(1, 2, 3))
 SMALL = Plan(window_s=3, settle_s=0.5, search_s=0, length_s=60, warm_s=20)
 TINY = Plan(window_s=1, settle_s=0.2, search_s=0, length_s=60, warm_s=20)
 
@@ -36,6 +40,26 @@ async def test_three_calls_are_measured_and_nothing_is_left(monkeypatch: pytest.
     assert found.ages.reading.n > 0
     assert measure.family(os.getpid()) == [os.getpid()]
     assert os.listdir(tmp_path) == []
+
+
+async def test_after_more_calls_than_it_carries_the_next_number_is_tried_on_a_new_server(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried: list[tuple[int, int]] = []
+
+    async def taken(running: Running, load: object, calls: int, **_: object) -> step.Step:
+        tried.append((running.pid, calls))
+        if calls > 3:
+            raise CallmoodError("it takes no more")
+        return step.Step(calls, 1.0, 0.1, 1, 1, ages=IN_TIME)
+
+    monkeypatch.setattr(step, "take", taken)
+    bench = Bench(replace(TINY, search_s=60), lambda _: None)
+    with trio.fail_after(60):
+        await bench.search(first=2)
+    assert [calls for _, calls in tried] == [2, 4, 3]
+    assert tried[0][0] == tried[1][0] != tried[2][0]
+    assert (bench.result.carried, bench.result.too_many) == (3, 4)
 
 
 async def test_the_split_says_what_a_server_with_calls_spends_its_time_on() -> None:
