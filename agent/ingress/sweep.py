@@ -20,7 +20,7 @@ from ..rounds import BEAT_S, BEATS_A_ROUND, ROUND_S
 
 SHARE = 8 * 1024
 """Bytes that one socket may give at a time: half a second of a call. A whole one may wait to be listened to."""
-STRETCH = 32 * 1024
+STRETCH = 64 * 1024
 """Bytes read before everybody else has their turn."""
 
 

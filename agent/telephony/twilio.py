@@ -67,6 +67,9 @@ class Ignored:
     event: str
 
 
+FRAME_MS = 20
+"""What a frame holds, of every carrier that we know; others are read as well, if not as fast."""
+
 _frame = partial(tuple.__new__, MediaFrame)
 """A MediaFrame of a tuple, without the call of Python's that a NamedTuple makes."""
 
@@ -98,21 +101,25 @@ class MediaStream:
         `feed` would say the same of every one of them. Nearly all that ever comes goes this way, at half the cost."""
         frames: list[MediaFrame] = []
         epoch, stream_sid, sequence = self._epoch_ms, self._stream_sid, self._last_sequence
-        if epoch is None:
+        limit = wire.COUNTER_LIMIT - FRAME_MS * len(messages)  # counters that get so far are for `feed`
+        if epoch is None or max(sequence, clock := epoch + self._last_ms) >= limit:
             return frames
-        clock = epoch + self._last_ms
         try:
             for message in messages:
                 read = wire.parsed(message) if len(message) <= wire.MAX_MESSAGE else None
                 if not isinstance(read, wire.Media) or read.stream_sid != stream_sid:
                     break
                 body = read.media
-                digits = f"{read.sequence_number}{body.timestamp}"
-                if body.track != "inbound" or not (digits.isdecimal() and digits.isascii()):
+                if body.track != "inbound":
                     break
-                number, timestamp = int(read.sequence_number), int(body.timestamp)
-                if not (sequence < number < wire.COUNTER_LIMIT and clock <= timestamp < wire.COUNTER_LIMIT):
-                    break
+                number, timestamp = sequence + 1, clock + FRAME_MS
+                if read.sequence_number != str(number) or body.timestamp != str(timestamp):  # rarely
+                    digits = f"{read.sequence_number}{body.timestamp}"
+                    if not (digits.isdecimal() and digits.isascii()):
+                        break
+                    number, timestamp = int(read.sequence_number), int(body.timestamp)
+                    if not (sequence < number < limit and clock <= timestamp < limit):
+                        break
                 sequence, clock = number, timestamp
                 frames.append(_frame((sequence, clock - epoch, body.payload, heard_at)))
         except wire.UNREADABLE:

@@ -128,6 +128,17 @@ def test_all_of_an_orderly_stream_is_one_run_from_its_second_frame_on() -> None:
     assert run == [MediaFrame(3 + n, 20 + 20 * n, b"\x7f\xff", 7.5) for n in range(9)]
 
 
+@pytest.mark.parametrize("last", [2**53 - 1 - skip for skip in range(4)])
+@pytest.mark.parametrize("least", ["number", "timestamp"])
+def test_counters_end_where_they_end_alone(last: int, least: str) -> None:
+    """What is expected next is not taken for what may come."""
+    number, timestamp = (last - 3, 0) if least == "number" else (2, last - 60)
+    messages = [START, *(media(str(number + n), str(timestamp + 20 * n)) for n in range(8))]
+    alone = one_by_one(MediaStream(), messages)
+    assert in_runs(MediaStream(), messages) == alone
+    assert isinstance(alone[-1], str), "beyond the limit nothing is a counter"
+
+
 @pytest.mark.parametrize(
     "odd",
     [
