@@ -43,6 +43,7 @@ class Outcome(StrEnum):
     CRASHED = "crashed"
     DRAINED = "drained"
     LIMIT = "limit"
+    """It had lasted as long as its platform lets it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,8 @@ ENDED_BY_VAPI = ("fork", "listen")
 has it, and Vapi's end only means that nobody is there to be told."""
 
 FORWARDED = "assistant-forwarded-call"
+TOO_LONG = "exceeded-max-duration"
+"""The assistant may speak with nobody for longer than it is set to."""
 NOT_FORWARDED = (
     "call.forwarding.",
     "call.in-progress.error-transfer",
@@ -87,7 +89,7 @@ def _ended(call: Call, message: ServerMessage, control: VapiControl) -> None:
     if call.relay is not None:
         call.relay.assistant_ended()
     if call.attach in ENDED_BY_VAPI or not call.awaits_audio:
-        call.end(Outcome.HANGUP)
+        call.end(Outcome.LIMIT if reason == TOO_LONG else Outcome.HANGUP)
 
 
 def _speech(call: Call, message: ServerMessage, control: VapiControl) -> None:

@@ -180,6 +180,14 @@ async def test_where_vapi_has_the_call_its_end_is_the_calls(start: Start, body: 
     assert (await callmood.ended("CA77"))["outcome"] == "hangup"
 
 
+@pytest.mark.parametrize("body", [{"type_": "status-update", "status": "ended"}, {"type_": "end-of-call-report"}])
+async def test_a_call_that_vapi_ended_for_being_too_long_has_reached_a_limit(start: Start, body: Json) -> None:
+    callmood = await start(attach="listen")
+    assert callmood.ready.directory.register("CA78", caller="+15550100001") is not None
+    await callmood.vapi_says(message(**body, line="CA78", endedReason="exceeded-max-duration"))
+    assert (await callmood.ended("CA78"))["outcome"] == "limit"
+
+
 async def test_where_twilio_has_the_call_vapis_end_only_ends_the_telling(callmood: Callmood) -> None:
     async with callmood.on_the_line() as line:
         assistant = callmood.assistant(line.call_sid)
