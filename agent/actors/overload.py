@@ -55,6 +55,7 @@ class Load:
         self._calm_s, self._eased_at = CALM_S, -math.inf
         """How long it must be calm for the next step back; and when the last one was taken."""
         self._behind = False
+        self._ticked_at = -math.inf
 
     def lines_behind(self, behind: int, lines: int) -> None:
         """So many of the lines have more to say than is listened to."""
@@ -62,7 +63,7 @@ class Load:
 
     def tick(self, late_s: float) -> None:
         """A tick came so long after its time."""
-        now = trio.current_time()
+        now = self._ticked_at = trio.current_time()
         late, calm = late_s > LATE_S or self._behind, late_s < IN_TIME_S and not self._behind
         self._late_since = min(self._late_since, now) if late else math.inf
         self._calm_since = min(self._calm_since, now) if calm else math.inf
@@ -100,6 +101,11 @@ class Load:
         """Of so many windows, one counts."""
         return HOPS[min(self.level, len(HOPS) - 1)]
 
+    def passed_over(self) -> None:
+        """A block was not listened to. Where nobody is heard who would say that time goes on, this does."""
+        if trio.current_time() - self._ticked_at >= FOR_S:
+            self.tick(0.0)
+
     def join(self, share: "Share") -> None:
         self._shares[share] = None
         if self.level:
@@ -134,6 +140,7 @@ class Share:
         if self.heard:
             return True
         self.unheard_blocks += 1
+        self._load.passed_over()
         self._say()
         return False
 

@@ -137,3 +137,19 @@ async def test_who_comes_while_it_lasts_shares_it_and_who_comes_to_an_idle_machi
     with Share(load, "local", Notes()) as next_one:
         assert next_one.takes_block()
         assert taken(next_one) == 16
+
+
+async def test_it_comes_back_where_only_calls_are_left_that_nobody_listens_to(autojump_clock: MockClock) -> None:
+    """They make nothing late, and nobody else is there to say that time goes on."""
+    load = Load()
+    with Share(load, "local", Notes()) as one, Share(load, "local", Notes()) as another:
+        await ticks(load, (WORST + 1) * FOR_S, 2 * LATE_S)
+        assert load.level == WORST
+        for _ in range(round((WORST + 1) * (CALM_S + FOR_S) / 0.2)):
+            await trio.sleep(0.2)
+            one.takes_block()
+            another.takes_block()
+        assert one.heard
+        assert another.heard
+        await ticks(load, len(HOPS) * (CALM_S + 0.1), 0.0)  # their sound is judged again, and that tells
+        assert load.level == 0
