@@ -5,6 +5,7 @@ from typing import Protocol
 
 from ..core.assembly import Assembler
 from ..core.audio import Block, Gap, PcmChunk, Window
+from ..core.frames import BLOCK_MS
 from ..core.speech import Speech, SpeechGate
 from ..core.windowing import Windower
 from ..ports import Timeline
@@ -12,6 +13,10 @@ from .channels import Inbox, Outbox
 from .gathering import Gathering
 from .line_check import LineCheck
 from .overload import Load, Share
+
+FEW_FRAMES_MS = 40
+"""Where so much is left over behind a block, its last window waits for the next: the carrier's clock has gone on by a
+little, and no sound is missing that would tell."""
 
 
 class Ear(Protocol):
@@ -40,9 +45,17 @@ class Decoder:
         self._assembler, self._gate, self._windower = Assembler(), SpeechGate(), Windower()
         self._explained = 0
 
-    async def run(self, frames: Inbox[Block], windows: Outbox[Window], *, dropped: Callable[[], int]) -> None:
+    async def run(
+        self,
+        frames: Inbox[Block],
+        windows: Outbox[Window],
+        *,
+        dropped: Callable[[], int],
+        cut_later: Callable[[int], None] = lambda _: None,
+    ) -> None:
         """Decode until the frames end. `dropped` counts the blocks thrown away in front of us, each of which is a gap.
-        A block that was on its way when listening stopped is not looked at."""
+        A block that was on its way when listening stopped is not looked at. `cut_later` hears by how many milliseconds
+        blocks end too soon for the windows in them."""
 
         def found(speech: Speech) -> None:
             for window in self._windower.windows(speech):
@@ -54,6 +67,8 @@ class Decoder:
                 await seat.judged()  # of a burst, one after the other
                 if self._listening() and self._share.takes_block():
                     self._decode(block, dropped() + self._share.unheard_blocks)
+                    if self._gate.begun_ms >= FEW_FRAMES_MS:
+                        cut_later(BLOCK_MS - self._gate.begun_ms)
                 del block  # or the last one would stay here as long as no other comes
                 seat.heard()
             await seat.judged()

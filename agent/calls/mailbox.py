@@ -25,6 +25,8 @@ FRAMES_A_BLOCK = 50
 """At most; only a carrier with a broken clock gets there."""
 EARLY_MS = 5
 """A frame may come so much sooner than any before it."""
+FORGETS_MS = 0.2
+"""Each time that something comes: carriers' clocks are not ours, and a delay may last."""
 
 SUPERSEDED = (1008, "Superseded")
 
@@ -51,7 +53,7 @@ class Mailbox:
         self._heard_ms = 0
         """Where on the line's clock the call's own begins; and how far that has come, when another line takes over."""
         self._cut_ms = 0  # the media time up to which these frames may go: a block ends with the one that gets there
-        self._ahead_ms = -inf  # how far the line's clock has been ahead of the loop's at the most
+        self._ahead_ms = -inf  # how far the line's clock has been ahead of the loop's at the most, lately
 
     def connect(self, line: Line, serial: int) -> bool:
         """Let this line speak for the call. False: a line with a newer token already does."""
@@ -87,7 +89,7 @@ class Mailbox:
             end_ms = media_ms + len(payload) // SAMPLES_PER_MS
             if end_ms >= self._cut_ms or len(waiting) == FRAMES_A_BLOCK:
                 self._pass_on()
-        self._ahead_ms = max(self._ahead_ms, end_ms - 1000 * heard_at)
+        self._ahead_ms = max(self._ahead_ms - FORGETS_MS, end_ms - 1000 * heard_at)
 
     def _end_of_block(self, media_ms: int) -> int:
         """Of the one that begins with a frame at this time."""
@@ -106,6 +108,12 @@ class Mailbox:
             return 0.0
         cut_ms = self._cut_ms if self._frames else self._cut_ms + BLOCK_MS
         return max(0.0, (cut_ms - self._ahead_ms - EARLY_MS) / 1000 - now)
+
+    def cut_later(self, ms: int) -> None:
+        """Let blocks end so much later on the line's clock, by which less was heard than has passed."""
+        if self._origin_ms is not None:
+            self._origin_ms += ms
+            self._cut_ms += ms
 
     def _pass_on(self) -> None:
         if self._frames:

@@ -128,7 +128,10 @@ async def run_call(
                 pipeline.start_soon(inside.attend, "second opinion", asking, second.condition)
             pipeline.start_soon(inside.attend, "publisher", partial(publisher.run, updates), publisher.condition)
             pipeline.start_soon(inside.attend, "escalator", partial(staff.escalator.run, transfers))
-            await inside.attend("decoder", partial(staff.decoder.run, frames, windows_out, dropped=dropped))
+            listening = partial(
+                staff.decoder.run, frames, windows_out, dropped=dropped, cut_later=call.mailbox.cut_later
+            )
+            await inside.attend("decoder", listening)
             # The line has ended: the rest has this long to finish what is queued.
             call.readings.close()
             if second is not None:

@@ -49,6 +49,11 @@ class BlockCutter:
         self._filled = 0
         self._missing = 0
 
+    @property
+    def begun_ms(self) -> int:
+        """How much there is of the next block."""
+        return self._filled // SAMPLES_PER_MS
+
     def forget(self) -> None:
         """Overwrite what is kept of the sound; the next begins a block."""
         self._block[:] = 0

@@ -69,6 +69,11 @@ class SpeechGate:
         """Take the next sound, of any length, to be judged with those of other calls."""
         self.pending.extend(self._cutter.push(sound))
 
+    @property
+    def begun_ms(self) -> int:
+        """How much there is of the next block."""
+        return self._cutter.begun_ms
+
     def speech(self) -> Speech:
         """What has been found since this was asked last."""
         found, self._spans = tuple(self._spans), []

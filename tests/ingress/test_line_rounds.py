@@ -132,6 +132,30 @@ def test_a_line_that_sits_rounds_out_passes_each_block_on_in_the_round_it_would_
     assert asked <= 0.25 * 159, "and many rounds were sat out"
 
 
+@pytest.mark.parametrize(("slower", "from_s", "delay_s"), [(1e-4, 0.0, 0.0), (0.0, 60.0, 0.15)])
+def test_a_line_whose_clock_is_slow_or_that_has_got_slower_still_sits_rounds_out(
+    slower: float, from_s: float, delay_s: float
+) -> None:
+    """What it once could is not what it can for ever."""
+    one, _ = line()
+    one.hear(framed(START), 0.0)
+    came_at = [0.013 + 0.02 * n * (1 + slower) for n in range(600 * 50)]
+    came_at = [at + delay_s if at > from_s else at for at in came_at]
+    heard, due, asked = 0, 1, 0
+    for round_ in range(1, round(599 / ROUND_S)):
+        if round_ < due:
+            continue
+        now, new = round_ * ROUND_S, heard
+        while came_at[new] <= now:
+            new += 1
+        asked += now > 500
+        due = round_ + 1
+        if new > heard:
+            due = round_ + one.hear(b"".join(framed(media(2 + number)) for number in range(heard, new)), now)
+        heard = new
+    assert asked <= 1.1 * 99 / (BLOCK_MS / 1000), "once a block, or hardly more often"
+
+
 def test_until_a_line_has_been_heard_it_is_asked_in_every_round() -> None:
     one, call = line()
     assert one.hear(framed(START), 0.0) == 1
