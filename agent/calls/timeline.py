@@ -8,11 +8,13 @@ from typing import Protocol
 import msgspec
 import trio
 
+from ..core.destination import masked_in
 from ..core.instants import instant, second
 from ..ports import Ledger
 
 SPOKEN = frozenset({"text", "unheardText"})
-"""Fields that hold what somebody said: shown live, kept on disk only when a setting says so."""
+"""Fields that hold what somebody said: shown live without the numbers in it, kept on disk only when a setting says so.
+"""
 
 EMOTION = ("emotion", "scores", "dominantEmotion", "score", "trend")
 """Fields that name an emotion: none of them is shown or kept where the profile knows no emotions."""
@@ -75,10 +77,14 @@ class CallTimeline:
             self._second = (epoch_s, second(epoch_s))
         return f"{self._second[1]}.{ms:03}Z"
 
-    def aside(self, event: str, **fields: object) -> None:
-        """Show something to whoever watches just now. It is kept nowhere, and has no place in the timeline."""
-        if not self._only:
+    def said(self, event: str, **fields: object) -> None:
+        """Somebody's words: an event like any other where they are kept. Where they are not, they are shown to whoever
+        watches just now, and have no place in the timeline."""
+        if self._keep_text:
+            self.record(event, **fields)
+        elif not self._only:
             t = self.elapsed_ms
+            _mask(fields)
             entry = {"t": t, "at": self.instant(t), "callSid": self._call_sid, "event": event, **fields}
             self._audience.publish(self._call_sid, 0, entry, _encode(entry))
 
@@ -92,6 +98,9 @@ class CallTimeline:
         t = round(1000 * (now - self.began_at))
         for name in self._withheld:
             fields.pop(name, None)
+        spoken = not SPOKEN.isdisjoint(fields)
+        if spoken:
+            _mask(fields)
         entry = {"t": t, "at": self.instant(t), "callSid": self._call_sid, "event": event, **fields}
         line = _encode(entry)
         self.counts[event] += 1
@@ -100,6 +109,13 @@ class CallTimeline:
         if self.told is not None:
             self.told(entry, now)
         self._audience.publish(self._call_sid, self._count, entry, line)
-        if not self._keep_text and not SPOKEN.isdisjoint(fields):
+        if spoken and not self._keep_text:
             line = _encode({name: value for name, value in entry.items() if name not in SPOKEN})
         self._ledger.append(self._call_sid, line)
+
+
+def _mask(fields: dict[str, object]) -> None:
+    """Hide the numbers in what was said."""
+    for name in SPOKEN.intersection(fields):
+        if isinstance(text := fields[name], str):
+            fields[name] = masked_in(text)

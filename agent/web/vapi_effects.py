@@ -12,7 +12,6 @@ import structlog
 from ..assistants.vapi import BadControlUrl, VapiControl
 from ..assistants.vapi_messages import FINAL_TRANSCRIPT, ServerMessage
 from ..calls.call import Call
-from ..core.destination import masked_in
 from ..core.emotion import Outcome
 
 log = structlog.get_logger()
@@ -120,13 +119,13 @@ def _announced(call: Call, message: ServerMessage, control: VapiControl) -> None
 
 def _transcript(call: Call, message: ServerMessage, control: VapiControl) -> None:
     """What the assistant says is of use to us. The caller's words are none of our business: they are shown to whoever
-    looks at the call just now, while the caller may be listened to, and kept nowhere."""
+    looks at the call just now, while the caller may be listened to, and kept only where text is."""
     if not message.final or not message.text or is_over(call, message):
         return
     if message.role == "assistant" and call.assistant_speaking:
         call.words.transcribed(message.text)
     elif message.role == "user" and call.listening:
-        call.timeline.aside("transcript", role="caller", text=masked_in(message.text))
+        call.timeline.said("transcript", role="caller", text=message.text)
 
 
 def _transferred(call: Call, message: ServerMessage, control: VapiControl) -> None:
