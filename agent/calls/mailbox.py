@@ -25,6 +25,8 @@ FRAMES_A_BLOCK = 50
 """At most; only a carrier with a broken clock gets there."""
 EARLY_MS = 5
 """A frame may come so much sooner than any before it."""
+CATCH_UP_S = 0.1
+"""In which more is listened to than a line hands over in one go."""
 FORGETS_MS = 0.2
 """Each time that something comes: carriers' clocks are not ours, and a delay may last."""
 
@@ -142,6 +144,12 @@ class Mailbox:
     def keeps_up(self) -> bool:
         """Whether what was passed on has been taken, all but a little: more would only push it out."""
         return self._closed or 2 * self._outbox.waiting <= BLOCKS_A_SECOND
+
+    async def catch_up(self) -> None:
+        """Wait a moment where much has come at once, as after a stall on the way: for a line that can, so that nothing
+        of it is lost."""
+        if not self.keeps_up:
+            await trio.sleep(CATCH_UP_S)
 
     @property
     def has_line(self) -> bool:

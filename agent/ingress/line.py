@@ -26,6 +26,8 @@ START_S = 5.0
 """How long `start`, which carries the token, is waited for."""
 UNREADABLE_LIMIT = 50
 """Messages skipped before the line is closed."""
+MADE_UP_BY = 50
+"""Good frames make up for one of them: a fault a minute is none."""
 ROUNDS = 5
 """A line that waits for sound alone is asked once a block: a key or an end is noticed within 200 ms."""
 
@@ -40,7 +42,7 @@ class SocketLine:
     def __init__(self, socket: Socket, call: Call, sweep: Sweep) -> None:
         self._socket, self._call, self._sweep = socket, call, sweep
         self._messages = MediaStream()
-        self._unreadable = 0
+        self._unreadable = self._good = 0
         self._stream_sid: str | None = None  # None until it is let in
         self._reading = trio.CancelScope()
         self._closing: Closing | None = None  # how to close, once it is over
@@ -88,6 +90,8 @@ class SocketLine:
             await self._sweep.listen(self._socket.fileno(), self, urgent=urgent)
         while self._goes_on:
             await self._receive()
+            if not urgent:
+                await self._call.mailbox.catch_up()
 
     @property
     def _goes_on(self) -> bool:
@@ -110,6 +114,7 @@ class SocketLine:
         frames = self._messages.run_of_frames(messages, now) if self._closing is None else ()
         if frames:
             mailbox.hear(self, *frames)
+            self._make_up_for_faults(len(frames))
         for message in messages[len(frames) :]:
             self._take(message, now)
             if self._closing is not None:
@@ -146,6 +151,12 @@ class SocketLine:
             self._closing = SUPERSEDED
         else:
             self._stream_sid = self._call.stream_sid = started.stream_sid
+
+    def _make_up_for_faults(self, frames: int) -> None:
+        if self._unreadable > 1:  # the first has been said, and is not to be said again
+            self._good += frames
+            self._unreadable = max(1, self._unreadable - self._good // MADE_UP_BY)
+            self._good %= MADE_UP_BY
 
     def _skip(self, reason: str) -> None:
         self._unreadable += 1

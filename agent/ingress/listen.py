@@ -110,6 +110,7 @@ class ListenLine:
                         self._audio.missed(round(1000 * (now - self._heard_at)))
                         resumed = False
                     self._take(message, now)
+                    await self._call.mailbox.catch_up()
                     if (due_at := self._opened_at + (self._sound_ms - AHEAD_MS) / 1000) > now:
                         await trio.sleep_until(due_at)
                 reason = "Vapi's socket sends what cannot be read"

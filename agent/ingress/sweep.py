@@ -20,6 +20,8 @@ from ..rounds import BEAT_S, BEATS_A_ROUND, ROUND_S
 
 SHARE = 8 * 1024
 """Bytes that one socket may give at a time: half a second of a call. A whole one may wait to be listened to."""
+LAST_SHARES = 4
+"""Of a line that gives way to a newer one."""
 STRETCH = 64 * 1024
 """Bytes read before everybody else has their turn."""
 
@@ -97,9 +99,11 @@ class Sweep:
             raise seat.bug
 
     def look(self, line: Swept) -> None:
-        """Read this line now, whether or not it is its turn."""
-        for seat in [seat for seat in self._seats if seat.line is line and not seat.empty]:
-            self._read(seat, now := trio.current_time(), now)
+        """Read this line now, whether or not it is its turn: all that waits, but no more than a second or two."""
+        for seat in [seat for seat in self._seats if seat.line is line]:
+            now, shares = trio.current_time(), 0
+            while not seat.empty and shares < LAST_SHARES and self._read(seat, now, now) == SHARE:
+                shares += 1
 
     async def run(self) -> None:
         """Make the rounds, until cancelled."""

@@ -172,9 +172,9 @@ class MediaStream:
         epoch = self._epoch_ms
         if epoch is None:
             epoch = self._epoch_ms = timestamp
+        if timestamp - epoch < self._last_ms:  # it began anew, or was ahead for once: it goes on from where we are
+            epoch = self._epoch_ms = timestamp - self._last_ms - FRAME_MS
         media_ms = timestamp - epoch
-        if media_ms < self._last_ms:
-            raise BadMessage("The clock of a Twilio stream runs backwards.")
         self._last_sequence = sequence
         self._last_ms = media_ms
         return MediaFrame(sequence, media_ms, body.payload, heard_at)

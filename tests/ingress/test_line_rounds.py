@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from agent.calls.mailbox import BLOCK_MS, Mailbox
 from agent.core.audio import MediaFrame
 from agent.ingress.frames import Frames
-from agent.ingress.line import ROUNDS, SocketLine
+from agent.ingress.line import MADE_UP_BY, ROUNDS, UNREADABLE_LIMIT, SocketLine
 from agent.ingress.sweep import Sweep
 from agent.rounds import ROUND_S
 from agent.telephony.twilio import MediaStream
@@ -193,3 +193,29 @@ def test_a_line_that_has_ended_is_not_asked_again(end: bytes) -> None:
     one, _ = line()
     one.hear(framed(START) + framed(media(2)), 0.0)
     assert one.hear(framed(media(3)) + framed(end) if end else b"", 0.02) == 0
+
+
+def told(number: int, timestamp_ms: int) -> bytes:
+    return media(number).replace(b'"timestamp":"%d"' % (FRAME_MS * (number - 2)), b'"timestamp":"%d"' % timestamp_ms)
+
+
+@pytest.mark.parametrize("ahead_ms", [1_500, 3_600_000])
+def test_one_timestamp_that_is_far_ahead_does_not_cost_the_line(ahead_ms: int) -> None:
+    one, _ = line()
+    one.hear(framed(START), 0.0)
+    for number in range(2, 600):
+        timestamp_ms = FRAME_MS * (number - 2) + (ahead_ms if number == 300 else 0)
+        assert one.hear(framed(told(number, timestamp_ms)), 0.02 * number), number
+
+
+def test_a_fault_a_minute_is_made_up_for_and_many_are_not() -> None:
+    one, _ = line()
+    one.hear(framed(START), 0.0)
+    number = 2
+    for minute in range(2 * UNREADABLE_LIMIT):
+        assert one.hear(framed(b"no JSON"), 60.0 * minute)
+        for _ in range(MADE_UP_BY):
+            assert one.hear(framed(media(number)), 60.0 * minute)
+            number += 1
+    closed = [one.hear(framed(b"no JSON") + framed(media(number + n)), 1e6) for n in range(UNREADABLE_LIMIT)]
+    assert not closed[-1]
