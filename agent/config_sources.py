@@ -46,6 +46,7 @@ ENVIRONMENT = {
     "LLM_API_KEY": "llm_api_key",
     "LLM_MODEL": "llm_model",
 }
+_VARIABLES = {attribute: name for name, attribute in ENVIRONMENT.items()}
 _FOUND = ("from_file", "rules_file", "expressions_file")
 _FILE_KEYS = frozenset(f.name for f in fields(Settings) if f.name not in (*ENVIRONMENT.values(), *_FOUND)) | {
     "data",
@@ -120,6 +121,8 @@ def _from_file(path: Path) -> Iterator[tuple[str, Any]]:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not TOML: {error}") from None
     for key, value in table.items():
+        if key in _VARIABLES and key not in _FILE_KEYS:
+            raise ConfigError(f"{path}: {key} does not belong here: set {_VARIABLES[key]} in the environment or .env")
         if key not in _FILE_KEYS:
             raise ConfigError(f"{path}: {key} is not a setting of this file: remove it or correct its name")
         if isinstance(value, dict):

@@ -15,7 +15,7 @@ PROFILES = ("acoustic", "physical-only", "off")
 VAPI_AUTH = ("secret", "bearer", "hmac")
 VAPI_ALGORITHMS = ("sha256", "sha512", "sha1")
 VAPI_ENCODINGS = ("hex", "base64")
-
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 NEEDED = {
     "tap": ("vapi_api_key", "vapi_assistant_id", "vapi_phone_number_id"),
@@ -96,6 +96,9 @@ def _check_ways(settings: Settings) -> None:
 def _check_vapi(settings: Settings) -> None:
     """Whether signatures as described could be checked, and would prove anything."""
     vapi = settings.vapi
+    for host in settings.vapi_control_hosts:
+        if not re.fullmatch(r"([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?|[0-9A-Fa-f:.]+", host, re.ASCII):
+            raise ConfigError(f"VAPI_CONTROL_HOSTS takes hosts alone, like vapi.example.com, not {host!r}")
     for name, allowed in (("auth", VAPI_AUTH), ("algorithm", VAPI_ALGORITHMS), ("encoding", VAPI_ENCODINGS)):
         if getattr(vapi, name) not in allowed:
             raise ConfigError(f"[vapi] {name} must be one of {', '.join(allowed)}, not {getattr(vapi, name)!r}")
@@ -163,6 +166,14 @@ def _check_url(attribute: str, text: str) -> None:
         raise ConfigError(f"{name} is not an address: write it like {schemes[0]}://calls.example.com")
     if attribute == "webhook_url" and (parts.path not in ("", "/") or parts.query or parts.fragment):
         raise ConfigError(f"{name} must be an origin without a path, like https://calls.example.com")
+    if attribute == "webhook_url" and not public_enough(text):
+        raise ConfigError(f"{name} must begin with https://, for Twilio's streams connect to nothing else")
+
+
+def public_enough(url: str) -> bool:
+    """Whether Twilio can stream there: https, or plain http to this machine, which is for simulators."""
+    parts = urlsplit(url)
+    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
 
 
 def check_built(settings: Settings) -> None:

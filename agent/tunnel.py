@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 import trio
@@ -24,6 +23,7 @@ import trio
 from .config_sources import ENVIRONMENT
 from .errors import ConfigError, TunnelUnavailable
 from .http import client, httpx
+from .settings_checks import public_enough
 
 START_S = 30.0
 """How long ngrok has for a public address."""
@@ -34,7 +34,6 @@ LOG_LINE = 64 * 1024
 """Bytes; a longer line of the log is cut, and what is left of it passed over."""
 
 DEFAULT_API = "127.0.0.1:4040"
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 _CODE = re.compile(rb"ERR_NGROK_\d{1,6}", re.ASCII)
 _ADDRESS = re.compile(r"(127\.0\.0\.1|localhost|\[::1\]):\d{1,5}", re.ASCII)
@@ -182,9 +181,3 @@ def read_tunnel(tunnel: Any, port: int) -> str | None:
     if not isinstance(url, str) or not leads_to.rstrip("/").endswith(f":{port}"):
         return None
     return url.rstrip("/") if public_enough(url) else None
-
-
-def public_enough(url: str) -> bool:
-    """Whether Twilio can stream there: https, or plain http to this machine, which is for simulators."""
-    parts = urlsplit(url)
-    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)

@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 
 import trio
 
@@ -73,7 +74,7 @@ class Bench:
                 return good
 
             self.result.carried, self.result.too_many = await capacity.most(
-                carries, first=first, at_most=at_most, may_go_on=lambda: trio.current_time() < until
+                carries, first=min(first, at_most), at_most=at_most, may_go_on=lambda: trio.current_time() < until
             )
 
     async def _carries(self, running: Running, load: Load, calls: int) -> bool:
@@ -123,7 +124,7 @@ class Bench:
             self.say(f"{together} calls, {count} worker{'s' * (count > 1)}")
             kind = Kind(cores=[*self.server_cores, *self.load_cores][:count], workers=count)
             async with self.server(kind) as (running, load):
-                one = await self.take(running, load, together)
+                one = replace(await self.take(running, load, together), workers=count)
             before = found.get((count, together), one)
             found[count, together] = min(one, before, key=lambda run: (run.shed, run.disturbed, run.cpu_ms))
 

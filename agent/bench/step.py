@@ -9,7 +9,8 @@ from typing import Any
 
 import trio
 
-from ..http import client
+from ..errors import CallmoodError
+from ..http import client, httpx
 from . import measure
 from .load import Load
 from .measure import Spread
@@ -23,6 +24,8 @@ LATE_MS = 20
 WAITED = 0.10
 """Of the time, waiting for a processor that others had, where there was room on it."""
 BUSY = 0.9
+METRICS_S = 20.0
+"""How long an overloaded server may think about its own numbers."""
 
 TROUBLES: Mapping[str, tuple[str, str]] = {
     "droppedMs": ("callmood_audio_missing_ms_total", 'cause="dropped"'),
@@ -50,6 +53,8 @@ class Step:
     """Share of a core that the load itself needed."""
     waited: float = 0.0
     """Share of the time in which the server waited for a processor: that of its processes which waited most."""
+    workers: int = 1
+    """Among which the work was shared."""
     lost: int = 0
     """Calls that ended by themselves."""
     ages: Ages = field(default_factory=lambda: Ages(None, None, None))
@@ -59,6 +64,11 @@ class Step:
     def core(self) -> float:
         """Cores that the server used."""
         return self.cpu_s / self.seconds
+
+    @property
+    def busiest(self) -> float:
+        """Share of its core that a worker used, as far as they shared evenly."""
+        return self.core / self.workers
 
     @property
     def cpu_ms(self) -> float:
@@ -72,7 +82,7 @@ class Step:
     @property
     def disturbed(self) -> bool:
         """The machine was too busy with something else for times to mean anything."""
-        return (self.late is not None and self.late.p99 > LATE_MS) or (self.waited > WAITED and self.core < BUSY)
+        return (self.late is not None and self.late.p99 > LATE_MS) or (self.waited > WAITED and self.busiest < BUSY)
 
     @property
     def shed(self) -> bool:
@@ -155,9 +165,16 @@ def _counted(running: Running) -> tuple[float, dict[int, float]]:
 
 
 async def troubles(running: Running) -> dict[str, float]:
-    """What the service says of its own troubles so far."""
-    async with client() as http:
-        page = (await http.get(running.server.url + "/metrics")).text
+    """What the service says of its own troubles so far. Raises CallmoodError when it says nothing any more."""
+    page = ""
+    with trio.move_on_after(METRICS_S):
+        async with client() as http:
+            try:
+                page = (await http.get(running.server.url + "/metrics")).text
+            except httpx.HTTPError as fault:
+                raise CallmoodError(f"the server does not answer ({type(fault).__name__})") from None
+    if not page:
+        raise CallmoodError("the server does not answer in time")
     return {name: total(page, metric, label) for name, (metric, label) in TROUBLES.items()}
 
 

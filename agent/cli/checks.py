@@ -88,7 +88,7 @@ def twilio_check(settings: "Settings") -> Iterator[Check]:
 
 
 def address_check(settings: "Settings") -> Iterator[Check]:
-    from ..tunnel import public_enough
+    from ..settings_checks import public_enough
 
     good = settings.webhook_url and public_enough(settings.webhook_url)
     yield f"public address {settings.webhook_url or 'from each request'}", "" if good else ask("WEBHOOK_URL")
@@ -225,11 +225,14 @@ def clock_check(settings: "Settings") -> Iterator[Check]:
 
 
 def ability_lines(settings: "Settings") -> Iterator[Check]:
-    """What the mode can really do, which is no matter of right or wrong."""
+    """What the mode can really do: no matter of right or wrong, unless a transfer is wanted that cannot be made."""
     from .abilities import abilities
 
-    for ability in abilities(settings):
+    *others, transfer = abilities(settings)
+    for ability in others:
         yield f"{settings.attach}: {ability}", ""
+    wanted = settings.transfer_to and transfer.lacks
+    yield f"{settings.attach}: {transfer}", ask(transfer.lacks[0]) if wanted else ""
 
 
 CHECKS: tuple[Callable[["Settings"], Iterator[Check]], ...] = (

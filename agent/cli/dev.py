@@ -147,7 +147,6 @@ def check(settings: "Settings", wishes: "Wishes", *, asks: bool) -> None:
     """Raises ConfigError for what would stop us half-way."""
     from ..errors import ConfigError
     from ..settings_checks import check_built
-    from ..tunnel import public_enough
 
     # The tunnel's address is not known yet, and will be there by the time it is needed.
     check_built(replace(settings, webhook_url=settings.webhook_url or "https://tunnel.invalid"))
@@ -157,8 +156,6 @@ def check(settings: "Settings", wishes: "Wishes", *, asks: bool) -> None:
             raise ConfigError(f"{name.upper()} is not set: run callmood init")
     if asks and not wishes.yes and not sys.stdin.isatty():
         raise ConfigError("nobody is there to ask (no terminal): say --yes to set the number's webhook")
-    if not wishes.ngrok and settings.webhook_url and not public_enough(settings.webhook_url):
-        raise ConfigError("WEBHOOK_URL is plain http, to which Twilio does not stream: make it https")
 
 
 def free_port() -> int:

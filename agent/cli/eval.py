@@ -49,6 +49,8 @@ def evaluate(
     from ..evaluation.manifest import read_manifest
     from ..evaluation.runner import Unreadable
 
+    if json is not None:
+        check_writable(json)  # before an hour of work, and not behind it
     if engine != "local":
         raise ConfigError(f"--engine {engine} is not built yet: use local")
     settings = load()
@@ -113,6 +115,15 @@ def as_json(engine: str, heard: "dict[str, list[Clip]]", lost: "list[Unreadable[
     if len(each) > 1:
         document["conditions"] = each
     return document
+
+
+def check_writable(path: Path) -> None:
+    import os
+
+    from ..errors import ConfigError
+
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise ConfigError(f"{path} cannot be written: name another file")
 
 
 def save(path: Path, document: dict[str, Any]) -> None:

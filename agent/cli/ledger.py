@@ -20,6 +20,12 @@ def folder() -> Path:
     return Path(load().data).expanduser()
 
 
+def say_where(reader: "Reader") -> None:
+    """Where nothing is found because nothing is there: mostly one stands in another folder than the service."""
+    if not reader.is_there:
+        typer.echo(f"callmood: there is no ledger in {folder()} yet: is this the folder of the service?", err=True)
+
+
 def one_call(reader: "Reader", named: str) -> str:
     """The id of the call that is meant by its id, or by the end of it. Raises CallmoodError, ConfigError."""
     from ..errors import CallmoodError, ConfigError
@@ -51,6 +57,7 @@ def calls(
         for row in rows:
             typer.echo(visible(row.entry.decode(errors="replace")))
         return
+    say_where(reader)
     names = ("call", "started", "outcome", "caller", "mood")
     columns = [Column(name, no_wrap=True, overflow="fold") for name in names]
     table = Table(*columns, box=None, padding=(0, 1, 0, 0), pad_edge=False)  # 80 columns with an id of Twilio's
@@ -85,7 +92,13 @@ def tail(
     """The timeline as it is written, until Ctrl-C."""
     import trio
 
-    from ..ledger.reading import follow
+    from ..ledger.reading import follow, open_ledger
+    from .visible import visible
+
+    with open_ledger(folder()) as reader:
+        if reader.is_there and call and not reader.find(call):
+            typer.echo(f"callmood: waiting for {visible(call)}, of which the ledger has no call yet", err=True)
+    say_where(reader)
 
     async def main() -> None:
         async for line in follow(folder(), call):

@@ -20,6 +20,7 @@ def purge(
     from ..ledger.reading import open_ledger
     from .ledger import folder, one_call
     from .moments import moment
+    from .visible import visible
 
     if not (older_than or call or caller):
         raise ConfigError("nothing is named that should be forgotten: add --older-than, --call or --caller")
@@ -31,6 +32,8 @@ def purge(
         found = None if ledger is None else ledger.find(Which(before, call or None, caller or None))
         if ledger is None or found is None or not found.calls:
             typer.echo("0 calls forgotten" + left(0 if found is None else found.live))
+            if caller:
+                typer.echo(f"callmood: no such call came from {visible(caller)}: write it like +15550100001", err=True)
             return
         calls = many(len(found.calls), "call")
         if not yes:

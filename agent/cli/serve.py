@@ -21,7 +21,9 @@ def serve(
     workers: Annotated[
         int, typer.Option(min=1, max=MOST, help="Processes on the port: one a core, for many calls.")
     ] = 1,
-    insecure: Annotated[bool, typer.Option(help="Accept Twilio requests without a signature.")] = False,
+    insecure: Annotated[
+        bool, typer.Option(help="Accept Twilio's requests unsigned where TWILIO_AUTH_TOKEN is not set.")
+    ] = False,
 ) -> None:
     """Run the service: prints `ready` and its URL when it listens."""
     from ..config_sources import load

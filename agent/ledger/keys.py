@@ -51,5 +51,5 @@ def caller_hash(key: bytes, caller: str) -> bytes | None:
     """The same for every way to write one number; None where there is no number or address."""
     text = caller.strip()
     if _NUMBER.fullmatch(text):
-        text = re.sub(r"\D", "", text)
+        text = re.sub(r"\D", "", text).removeprefix("00")  # as good as a plus in most countries
     return hmac.digest(key, text.lower().encode(), "sha256") if text else None

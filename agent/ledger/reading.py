@@ -75,6 +75,11 @@ class Reader:
         query = "SELECT DISTINCT call_sid FROM calls WHERE substr(call_sid, ?) = ?"
         return {sid for (sid,) in self._rows(query, -len(ending), ending)}
 
+    @property
+    def is_there(self) -> bool:
+        """There is a ledger to read."""
+        return not self._empty
+
     def call(self, call_sid: str) -> CallRow | None:
         """The latest call of this id."""
         query = f"SELECT {COLUMNS} FROM calls WHERE call_sid = ? ORDER BY id DESC LIMIT 1"

@@ -125,6 +125,7 @@ def test_a_run_is_disturbed_when_the_load_was_late_or_the_server_had_to_wait() -
     assert not step(10).disturbed
     assert replace(step(10), late=Spread(1, 21, 100)).disturbed
     assert replace(step(10), waited=0.2).disturbed
+    assert replace(step(500), waited=0.2, workers=2).disturbed, "each of two has a core to itself"
     assert not replace(step(500), waited=0.2).disturbed, "a server that uses all of its core waits for itself"
 
 

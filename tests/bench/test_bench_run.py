@@ -1,6 +1,7 @@
 """The bench for real, small: a server of its own, three calls, a few seconds. No time is asserted."""
 
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -65,7 +66,7 @@ async def test_after_more_calls_than_it_carries_the_next_number_is_tried_on_a_ne
 async def test_the_split_says_what_a_server_with_calls_spends_its_time_on() -> None:
     bench = Bench(TINY, lambda _: None)
     with trio.fail_after(60):
-        await bench.sample(4)
+        await bench.sample(12)
     split = figures.stages(bench.result)
     assert bench.result.sampled is not None
     assert sum(split.values()) == pytest.approx(bench.result.sampled.cpu_ms)
@@ -138,3 +139,18 @@ def test_a_machine_that_cannot_be_measured_is_refused(monkeypatch: pytest.Monkey
     monkeypatch.delattr(os, "sched_setaffinity")
     with pytest.raises(ConfigError, match="only Linux has"):
         measure.check_machine()
+
+
+async def test_a_server_that_is_gone_is_too_many_calls_and_not_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def gone(running: Running, *_: object, **__: object) -> dict[str, float]:
+        os.kill(running.pid, signal.SIGKILL)
+        return await troubles(replace(running, server=replace(running.server, url="http://127.0.0.1:9")))
+
+    troubles = step.troubles
+    monkeypatch.setattr(step, "troubles", gone)
+    said: list[str] = []
+    bench = Bench(TINY, said.append)
+    with trio.fail_after(60):
+        await bench.search(first=25, at_most=1)
+    assert (bench.result.carried, bench.result.too_many) == (0, 1)
+    assert said[-1].startswith("1 calls: the server does not answer")

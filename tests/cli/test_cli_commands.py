@@ -229,6 +229,7 @@ def test_doctor_has_a_line_for_each_thing_that_says_ok_or_how_to_mend_it(run: Ru
 def test_doctor_is_content_when_everything_is_set(run: Run) -> None:
     done = run(
         "doctor",
+        TWILIO_ACCOUNT_SID="AC" + "0a" * 16,
         TWILIO_AUTH_TOKEN="x" * 32,
         WEBHOOK_URL="https://calls.example.com",
         VAPI_SECRET="y" * 32,
@@ -254,6 +255,11 @@ def test_doctor_says_what_is_wrong_with_a_setting_instead_of_stopping(run: Run) 
 def test_calls_in_an_empty_folder_is_an_empty_list(run: Run, tmp_path: Path) -> None:
     done = run("calls", "--json")
     assert (done.code, done.out, done.err) == (0, "", "")
+    done = run("calls")
+    assert (done.code, done.err) == (
+        0,
+        "callmood: there is no ledger in callmood-data yet: is this the folder of the service?\n",
+    )
     assert not list(tmp_path.iterdir()), "looking makes no folder"
 
 

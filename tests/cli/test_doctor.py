@@ -402,3 +402,14 @@ async def test_without_online_nobody_is_asked(run: Run, world: FakeWorld, twilio
     done = await trio.to_thread.run_sync(lambda: run("doctor", **env, PORT=free_port()))
     assert done.code == 0, done.out
     assert not world.asked
+
+
+def test_a_transfer_that_is_wanted_and_cannot_be_made_is_to_be_mended(run_here: Run) -> None:
+    wanted = {name: value for name, value in GOOD.items() if name != "TWILIO_ACCOUNT_SID"}
+    known = wanted | {"CALLMOOD_ATTACH": "bridge", "CALLMOOD_TRANSFER_TO": "+15550100200", "PORT": free_port()}
+    [fix] = fixes(run_here("doctor", **known))
+    assert "transfer to a human" in fix
+    assert "TWILIO_ACCOUNT_SID=" in fix
+    del known["CALLMOOD_TRANSFER_TO"]
+    [fix] = fixes(run_here("doctor", **known))
+    assert "when we cannot serve" in fix, "and not that nobody can be asked to transfer what nobody wants transferred"

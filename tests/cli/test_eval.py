@@ -132,6 +132,9 @@ def test_what_cannot_be_done_is_a_usage_error(run: Run, manifest: Path, args: tu
     is_one_sentence(run("eval", *args), 2, named)
 
 
-def test_results_that_cannot_be_written_are_said(run: Run, manifest: Path) -> None:
-    done = run("eval", manifest.name, "--every", "4", "--json", "nowhere/out.json")
-    is_one_sentence(done, 1, "nowhere/out.json")
+@pytest.mark.parametrize("out", ["missing/out.json", "."])
+def test_a_place_that_cannot_be_written_is_said_before_the_work(
+    run: Run, manifest: Path, out: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.cli.eval.hear", None)
+    is_one_sentence(run("eval", manifest.name, "--json", out), 2, out, "name another file")

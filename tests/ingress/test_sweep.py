@@ -10,7 +10,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from agent.ingress.sweep import SHARE, STRETCH, Sweep
+from agent.ingress.sweep import LAST_SHARES, SHARE, STRETCH, Sweep
 from agent.rounds import BEAT_S, BEATS_A_ROUND, ROUND_S
 
 
@@ -301,6 +301,7 @@ async def test_a_round_says_how_late_it_began(autojump_clock: MockClock) -> None
         nursery.start_soon(lambda: sweep.listen(line.near.fileno(), line))
         await trio.sleep(3 * ROUND_S)
         assert late == [pytest.approx(0.0, abs=1e-6)] * len(late)
+        await trio.sleep(BEAT_S / 2)  # so that the clock jumps between two rounds, and not while there is one
         autojump_clock.jump(10 * ROUND_S)
         await trio.sleep(2 * ROUND_S)
         nursery.cancel_scope.cancel()
@@ -357,3 +358,50 @@ async def test_rounds_that_come_late_are_as_many_fewer_to_sit_out(autojump_clock
     waits = [later - sooner for (sooner, _), (later, _) in pairwise(patient.heard)]
     assert len(waits) > 5
     assert max(waits) <= 5 * ROUND_S + 3 * ROUND_S, "one late round at the most is waited for, and not five"
+
+
+async def test_in_a_long_round_others_have_their_turn(autojump_clock: MockClock) -> None:
+    turns: list[int] = []
+    lines = [Hearer() for _ in range(3 * STRETCH // SHARE)]
+    for line in lines:
+        line.near.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        line.far.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        line.far.send(b"x" * SHARE)
+
+    async def another() -> None:
+        while True:
+            turns.append(sum(bool(line.heard) for line in lines))
+            await trio.lowlevel.checkpoint()
+
+    sweep = Sweep()
+    async with trio.open_nursery() as nursery:
+        for line in lines:
+            nursery.start_soon(lambda line=line: sweep.listen(line.near.fileno(), line))
+        await wait_all_tasks_blocked()
+        nursery.start_soon(sweep.run)
+        autojump_clock.jump(ROUND_S)
+        with trio.move_on_after(ROUND_S):
+            nursery.start_soon(another)
+            while turns[-1:] != [len(lines)]:
+                await trio.lowlevel.checkpoint()
+        nursery.cancel_scope.cancel()
+    assert any(0 < read < len(lines) for read in turns)
+    for line in lines:
+        line.close()
+
+
+async def test_of_a_line_that_gives_way_all_that_waits_is_read_but_not_without_end(autojump_clock: MockClock) -> None:
+    line, sweep = Hearer(), Sweep()
+    line.near.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+    line.far.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lambda: sweep.listen(line.near.fileno(), line))
+        await wait_all_tasks_blocked()
+        line.far.send(b"x" * (2 * SHARE + 1))
+        sweep.look(line)
+        assert [len(data) for data in line.data] == [SHARE, SHARE, 1]
+        line.far.send(b"x" * (2 * LAST_SHARES * SHARE))
+        sweep.look(line)
+        assert len(line.data) == 3 + LAST_SHARES
+        nursery.cancel_scope.cancel()
+    line.close()
