@@ -77,12 +77,9 @@ class CallTimeline:
             self._second = (epoch_s, second(epoch_s))
         return f"{self._second[1]}.{ms:03}Z"
 
-    def said(self, event: str, **fields: object) -> None:
-        """Somebody's words: an event like any other where they are kept. Where they are not, they are shown to whoever
-        watches just now, and have no place in the timeline."""
-        if self._keep_text:
-            self.record(event, **fields)
-        elif not self._only:
+    def aside(self, event: str, **fields: object) -> None:
+        """Show something to whoever watches just now. It is kept nowhere, and has no place in the timeline."""
+        if not self._only:
             t = self.elapsed_ms
             _mask(fields)
             entry = {"t": t, "at": self.instant(t), "callSid": self._call_sid, "event": event, **fields}

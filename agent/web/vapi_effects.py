@@ -119,13 +119,13 @@ def _announced(call: Call, message: ServerMessage, control: VapiControl) -> None
 
 def _transcript(call: Call, message: ServerMessage, control: VapiControl) -> None:
     """What the assistant says is of use to us. The caller's words are none of our business: they are shown to whoever
-    looks at the call just now, while the caller may be listened to, and kept only where text is."""
+    looks at the call just now, while the caller may be listened to, and kept nowhere."""
     if not message.final or not message.text or is_over(call, message):
         return
     if message.role == "assistant" and call.assistant_speaking:
         call.words.transcribed(message.text)
     elif message.role == "user" and call.listening:
-        call.timeline.said("transcript", role="caller", text=message.text)
+        call.timeline.aside("transcript", role="caller", text=message.text)
 
 
 def _transferred(call: Call, message: ServerMessage, control: VapiControl) -> None:

@@ -9,6 +9,7 @@ import trio
 
 from agent.audiofile import bundled_voice
 from agent.core.emotion import Emotion
+from agent.rounds import ROUND_S
 from agent.testing import FakeVapi, Fault, Pace, ScriptedEngine
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ async def test_what_happened_has_an_age(callmood: Callmood) -> None:
         await assistant.send_status_update("in-progress")
         began = trio.current_time()
         await line.stream.play(b"\xff" * 1600)  # silence: of speech there might be a reading after the decision
+        await trio.sleep(2 * ROUND_S)  # by then it has been read
         for _ in range(3):
             await callmood.emotion(line.call_sid, "sad", 0.9)
         await callmood.event(line.call_sid, "context.updated")
