@@ -67,7 +67,7 @@ class Decoder:
                 await seat.judged()  # of a burst, one after the other
                 if self._listening() and self._share.takes_block():
                     self._decode(block, dropped() + self._share.unheard_blocks)
-                    if self._gate.begun_ms >= FEW_FRAMES_MS:
+                    if block.span_ms >= BLOCK_MS and self._gate.begun_ms >= FEW_FRAMES_MS:
                         cut_later(BLOCK_MS - self._gate.begun_ms)
                 del block  # or the last one would stay here as long as no other comes
                 seat.heard()

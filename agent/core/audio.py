@@ -47,6 +47,11 @@ class Block:
     def heard_at(self) -> float:
         return self.frames[-1].heard_at
 
+    @property
+    def span_ms(self) -> int:
+        """On the carrier's clock, holes included."""
+        return self.frames[-1].end_ms - self.frames[0].media_ms
+
 
 @dataclass(frozen=True, slots=True)
 class PcmChunk:

@@ -6,7 +6,8 @@ and `stop`. On a bidirectional stream it also sends `mark` (what we queued has b
 
 Feed a `MediaStream` every message of one socket; each becomes one fact, or a BadMessage that leaves the stream as it
 was, so that skipping a bad message is always safe. Media time is Twilio's own `timestamp`, never the time of arrival:
-messages come in bursts. Sequence numbers count all messages, those of other events included.
+messages come in bursts. Where it falls back, it goes on from where it was. Sequence numbers count all messages, those
+of other events included.
 """
 
 from collections.abc import Mapping, Sequence

@@ -51,6 +51,24 @@ async def test_what_we_could_not_keep_up_with_is_said_as_dropped_and_keeps_its_p
     assert heard[-1].end_ms == 2600
 
 
+async def test_only_a_whole_block_tells_that_cuts_lie_badly(autojump_clock: MockClock) -> None:
+    """A short one is the end of a line that gave way, or the beginning of one that took over."""
+    frames_out, frames = open_channel(Block, 10, WhenFull.DROP_OLDEST)
+    windows_out, _windows = open_channel(Window, 2, WhenFull.DROP_OLDEST)
+    [short] = blocks(1)
+    whole = Block(tuple(MediaFrame(7 + n, 100 + 20 * n + 20 * (n > 3), b"\xff" * 160, 0.0) for n in range(9)))
+    moved: list[int] = []
+    async with trio.open_nursery() as nursery:
+        decoder = Decoder(Ear(), Notes())
+        nursery.start_soon(lambda: decoder.run(frames, windows_out, dropped=lambda: 0, cut_later=moved.append))
+        frames_out.offer(short)
+        await trio.sleep(1)
+        assert not moved
+        frames_out.offer(whole)
+        frames_out.close()
+    assert moved == [200 - 80], "100 ms and 180 ms of sound: 80 ms are left over"
+
+
 async def test_of_a_burst_one_block_is_judged_after_the_other_and_each_window_can_be_taken(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
