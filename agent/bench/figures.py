@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from statistics import median
 from typing import Any
 
@@ -70,12 +71,13 @@ def long_call(result: Result) -> list[tuple[float, float, int]]:
 
 
 def growth_kb(result: Result) -> float | None:
-    """By how much a call grew while it was looked at: along the slope, which no one look decides. None: too few."""
+    """By how much a call grew while it was looked at: the median of the slopes between any two looks, for what is taken
+    once and kept is no growth. None: too few."""
     if len(result.length) < 2:
         return None
-    looks = long_call(result)
-    slope = np.polyfit([minute for minute, *_ in looks], [kb for *_, kb in looks], 1)[0]
-    return float(slope * watched_minutes(result) / result.length[0][1].calls)
+    pairs = combinations(long_call(result), 2)
+    slope = median((later_kb - kb) / (later - minute) for (minute, _, kb), (later, _, later_kb) in pairs)
+    return slope * watched_minutes(result) / result.length[0][1].calls
 
 
 def watched_minutes(result: Result) -> float:
