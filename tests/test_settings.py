@@ -293,6 +293,11 @@ def test_a_value_of_the_wrong_type_stops_the_start(tmp_path: Path, toml: str, na
     assert named in refusal(tmp_path, toml)
 
 
+@pytest.mark.parametrize(("key", "name"), [("attach", "CALLMOOD_ATTACH"), ("webhook_url", "WEBHOOK_URL")])
+def test_what_belongs_into_the_environment_is_said_by_its_name_there(tmp_path: Path, key: str, name: str) -> None:
+    assert f"set {name} in the environment or .env" in refusal(tmp_path, f"{key} = 'x'")
+
+
 @pytest.mark.parametrize(
     ("toml", "named"),
     [

@@ -20,10 +20,10 @@ def folder() -> Path:
     return Path(load().data).expanduser()
 
 
-def say_where(reader: "Reader") -> None:
+def say_where(reader: "Reader", data: Path) -> None:
     """Where nothing is found because nothing is there: mostly one stands in another folder than the service."""
     if not reader.is_there:
-        typer.echo(f"callmood: there is no ledger in {folder()} yet: is this the folder of the service?", err=True)
+        typer.echo(f"callmood: there is no ledger in {data} yet: is this the folder of the service?", err=True)
 
 
 def one_call(reader: "Reader", named: str) -> str:
@@ -51,13 +51,14 @@ def calls(
     from ..ledger.reading import open_ledger
     from .visible import visible
 
-    with open_ledger(folder()) as reader:
+    data = folder()
+    with open_ledger(data) as reader:
         rows = list(islice(reader.calls(), limit))
     if as_json:
         for row in rows:
             typer.echo(visible(row.entry.decode(errors="replace")))
         return
-    say_where(reader)
+    say_where(reader, data)
     names = ("call", "started", "outcome", "caller", "mood")
     columns = [Column(name, no_wrap=True, overflow="fold") for name in names]
     table = Table(*columns, box=None, padding=(0, 1, 0, 0), pad_edge=False)  # 80 columns with an id of Twilio's
@@ -95,13 +96,14 @@ def tail(
     from ..ledger.reading import follow, open_ledger
     from .visible import visible
 
-    with open_ledger(folder()) as reader:
+    data = folder()
+    with open_ledger(data) as reader:
+        say_where(reader, data)
         if reader.is_there and call and not reader.find(call):
             typer.echo(f"callmood: waiting for {visible(call)}, of which the ledger has no call yet", err=True)
-    say_where(reader)
 
     async def main() -> None:
-        async for line in follow(folder(), call):
+        async for line in follow(data, call):
             _print([line], as_json=as_json, with_call=not call)
 
     trio.run(main)

@@ -16,6 +16,8 @@ from agent.ledger.store import Store
 from agent.ledger.waiting import Beginning, Kind
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from conftest import Done, Run
 
 EVENT = {"t", "at", "callSid", "event"}
@@ -261,6 +263,21 @@ def test_calls_in_an_empty_folder_is_an_empty_list(run: Run, tmp_path: Path) -> 
         "callmood: there is no ledger in callmood-data yet: is this the folder of the service?\n",
     )
     assert not list(tmp_path.iterdir()), "looking makes no folder"
+
+
+def test_tail_says_that_there_is_nothing_yet_of_what_it_waits_for(
+    run_here: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nothing(folder: Path, call_sid: str) -> AsyncIterator[bytes]:
+        for line in ():
+            yield line
+
+    monkeypatch.setattr("agent.ledger.reading.follow", nothing)
+    assert "there is no ledger in callmood-data yet" in run_here("tail", "CA1").err
+    (tmp_path / "callmood-data").mkdir()
+    Store(tmp_path / "callmood-data").close()
+    assert "waiting for CA1, of which the ledger has no call yet" in run_here("tail", "CA1").err
+    assert run_here("tail").err == ""
 
 
 def test_a_call_is_one_line_of_a_terminal_of_eighty_columns(run: Run, tmp_path: Path) -> None:

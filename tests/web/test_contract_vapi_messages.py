@@ -173,19 +173,16 @@ async def test_turns_that_are_counted_anew_are_turns_all_the_same(callmood: Call
 
 
 @pytest.mark.parametrize("body", [{"type_": "status-update", "status": "ended"}, {"type_": "end-of-call-report"}])
-async def test_where_vapi_has_the_call_its_end_is_the_calls(start: Start, body: Json) -> None:
+@pytest.mark.parametrize(
+    ("reason", "outcome"), [("customer-ended-call", "hangup"), ("exceeded-max-duration", "limit"), ("new", "hangup")]
+)
+async def test_where_vapi_has_the_call_its_end_is_the_calls(
+    start: Start, body: Json, reason: str, outcome: str
+) -> None:
     callmood = await start(attach="listen")
     assert callmood.ready.directory.register("CA77", caller="+15550100001") is not None
-    await callmood.vapi_says(message(**body, line="CA77", endedReason="customer-ended-call"))
-    assert (await callmood.ended("CA77"))["outcome"] == "hangup"
-
-
-@pytest.mark.parametrize("body", [{"type_": "status-update", "status": "ended"}, {"type_": "end-of-call-report"}])
-async def test_a_call_that_vapi_ended_for_being_too_long_has_reached_a_limit(start: Start, body: Json) -> None:
-    callmood = await start(attach="listen")
-    assert callmood.ready.directory.register("CA78", caller="+15550100001") is not None
-    await callmood.vapi_says(message(**body, line="CA78", endedReason="exceeded-max-duration"))
-    assert (await callmood.ended("CA78"))["outcome"] == "limit"
+    await callmood.vapi_says(message(**body, line="CA77", endedReason=reason))
+    assert (await callmood.ended("CA77"))["outcome"] == outcome
 
 
 async def test_where_twilio_has_the_call_vapis_end_only_ends_the_telling(callmood: Callmood) -> None:
