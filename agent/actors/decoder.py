@@ -14,9 +14,9 @@ from .gathering import Gathering
 from .line_check import LineCheck
 from .overload import Load, Share
 
-FEW_FRAMES_MS = 40
-"""Where so much is left over behind a block, its last window waits for the next: the carrier's clock has gone on by a
-little, and no sound is missing that would tell."""
+LEFT_OVER_MS = 40
+"""Where so much is left over behind a block, two frames at least, its last window waits for the next: the carrier's
+clock has gone on by a little, and no sound is missing that would tell."""
 
 
 class Ear(Protocol):
@@ -67,8 +67,9 @@ class Decoder:
                 await seat.judged()  # of a burst, one after the other
                 if self._listening() and self._share.takes_block():
                     self._decode(block, dropped() + self._share.unheard_blocks)
-                    if block.span_ms >= BLOCK_MS and self._gate.begun_ms >= FEW_FRAMES_MS:
-                        cut_later(BLOCK_MS - self._gate.begun_ms)
+                    left_over_ms = self._gate.begun_ms
+                    if block.span_ms >= BLOCK_MS and left_over_ms >= max(LEFT_OVER_MS, 2 * block.frames[-1].ms):
+                        cut_later(BLOCK_MS - left_over_ms)
                 del block  # or the last one would stay here as long as no other comes
                 seat.heard()
             await seat.judged()

@@ -30,8 +30,12 @@ class MediaFrame(NamedTuple):
     """Seconds on the loop's clock."""
 
     @property
+    def ms(self) -> int:
+        return len(self.payload) // SAMPLES_PER_MS
+
+    @property
     def end_ms(self) -> int:
-        return self.media_ms + len(self.payload) // SAMPLES_PER_MS
+        return self.media_ms + self.ms
 
 
 @dataclass(frozen=True, slots=True)

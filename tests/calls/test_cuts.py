@@ -30,7 +30,7 @@ def all_speech(gates: list[SpeechGate]) -> None:
             gate.take([True] * 20, [150 * 1.03 ** (row % 6) for row in range(20)])
 
 
-async def waits(holes: dict[int, int]) -> list[int]:
+async def waits(holes: dict[int, int], frame_ms: int = FRAME_MS) -> list[int]:
     """For how many milliseconds each window waited, once its last frame had come. `holes`: by how much the carrier's
     clock goes on before a frame, no message missing."""
     mailbox, line = Mailbox(), Line()
@@ -43,10 +43,10 @@ async def waits(holes: dict[int, int]) -> list[int]:
         media_ms = 0
         for place in range(600):
             media_ms += holes.get(place, 0)
-            await trio.sleep_until((media_ms + FRAME_MS) / 1000)
+            await trio.sleep_until((media_ms + frame_ms) / 1000)
             came.append(trio.current_time())
-            mailbox.hear(line, MediaFrame(2 + place, media_ms, b"\xff" * 160, came[-1]))
-            media_ms += FRAME_MS
+            mailbox.hear(line, MediaFrame(2 + place, media_ms, b"\xff" * (8 * frame_ms), came[-1]))
+            media_ms += frame_ms
         mailbox.close()
 
     async with trio.open_nursery() as nursery:
@@ -56,7 +56,7 @@ async def waits(holes: dict[int, int]) -> list[int]:
         )
         nursery.start_soon(speak)
         async for window in windows:
-            waited.append(round(1000 * (trio.current_time() - came[window.end_ms // FRAME_MS - 1])))
+            waited.append(round(1000 * (trio.current_time() - came[-(-window.end_ms // frame_ms) - 1])))
     return waited
 
 
@@ -73,3 +73,11 @@ async def test_after_holes_that_are_taken_for_jitter_windows_are_as_early_as_bef
     assert len(found) > 50
     late = [ms for ms in found if ms > FRAME_MS]
     assert len(late) <= len(holes), "but for the one in which the hole was found"
+
+
+@pytest.mark.parametrize("frame_ms", [10, 30, 50, 60, 80, 100, 160])
+async def test_frames_of_any_length_complete_a_window_with_the_frame_that_does(
+    frame_ms: int, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    monkeypatch.setattr(gathering, "judge", all_speech)
+    assert set(await waits({}, frame_ms)) == {0}
