@@ -17,6 +17,7 @@ import trio
 from ..actors.channels import Inbox, Outbox, WhenFull, open_channel
 from ..core.audio import SAMPLES_PER_MS, Block, MediaFrame
 from ..ports import Line
+from ..rounds import ROUND_S, round_after
 
 BLOCK_MS = 200
 """A hop: whoever hears them has something to do with each."""
@@ -104,8 +105,8 @@ class Mailbox:
         until then they may as well wait where they are. 0 where that is not known, or somebody wants each at once."""
         if self.sink is not None:
             return 0.0
-        if self._unwanted:
-            return BLOCK_MS / 1000
+        if self._unwanted:  # and so may all wait that nobody listens to, for one and the same round
+            return round_after(now + ROUND_S / 2) - now
         if self._origin_ms is None:
             return 0.0
         cut_ms = self._cut_ms if self._frames else self._cut_ms + BLOCK_MS

@@ -15,7 +15,7 @@ from ..calls.mailbox import SUPERSEDED
 from ..core.audio import MediaFrame
 from ..errors import BadMessage
 from ..ports import Relay
-from ..rounds import ROUND_S
+from ..rounds import ROUND_S, ROUNDS_A_BLOCK
 from ..telephony.twilio import KeyPressed, LineEnded, LineStarted, MarkPlayed, MediaStream
 from .socket import NORMAL, Closing, LineGone, Socket
 from .sweep import Sweep
@@ -28,8 +28,6 @@ UNREADABLE_LIMIT = 50
 """Messages skipped before the line is closed."""
 MADE_UP_BY = 50
 """Good frames make up for one of them: a fault a minute is none."""
-ROUNDS = 5
-"""A line that waits for sound alone is asked once a block: a key or an end is noticed within 200 ms."""
 
 BAD_TOKEN: Closing = (1008, "Invalid token")
 NOT_READING: Closing = (1008, "Not taking data")
@@ -119,7 +117,7 @@ class SocketLine:
             self._take(message, now)
             if self._closing is not None:
                 return 0
-        return 0 if lane.ended else max(1, min(ROUNDS, ceil(mailbox.idle_s(now) / ROUND_S)))
+        return 0 if lane.ended else _rounds(mailbox.idle_s(now))
 
     def keeps_up(self) -> bool:
         return self._call.mailbox.keeps_up
@@ -164,3 +162,9 @@ class SocketLine:
             log.warning("line.unreadable", call=self._call.call_sid, reason=reason, count=self._unreadable)
         if self._unreadable >= UNREADABLE_LIMIT:
             self._closing = BAD_TOKEN if self._stream_sid is None else UNREADABLE
+
+
+def _rounds(idle_s: float) -> int:
+    """After how many a line is asked again that may wait for so long. One that waits for sound alone is asked once a
+    block: a key or an end is noticed within 200 ms."""
+    return max(1, min(ROUNDS_A_BLOCK, ceil(idle_s / ROUND_S)))

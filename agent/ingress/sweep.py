@@ -5,13 +5,15 @@ asks each socket for what has come meanwhile, without waiting, and hands it over
 with the assistant is urgent, and asked every 10 ms. However much a socket has to say, it gives its share and no more;
 the rest waits in the kernel, and behind that at the peer, and it is asked again 10 ms later, once what it gave has been
 listened to: of a burst, as after a stall on the way, nothing is lost for coming too fast. And asking costs more than
-what is said: a line that knows that there is nothing to gain by it yet sits rounds out. No more is read in one
-stretch than takes about a millisecond; then everybody else has their turn. Without lines there are no rounds.
+what is said: a line that knows that there is nothing to gain by it yet sits rounds out, and a round that all sit out is
+none. No more is read in one stretch than takes about a millisecond; then everybody else has their turn. Without lines
+there are no rounds.
 """
 
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Protocol
 
 import trio
@@ -76,7 +78,8 @@ class Sweep:
         self._pressing: dict[_Seat, None] = {}
         """Those that are urgent or behind."""
         self._urgent = 0
-        self._occupied = trio.Event()
+        self._came = trio.Event()
+        """Somebody new has come to be read."""
 
     async def listen(self, socket: int, line: Swept, *, urgent: bool = False) -> None:
         """Have this socket read until its line says that it is enough. `socket`: a file descriptor that does not block
@@ -86,7 +89,7 @@ class Sweep:
         self._urgent += urgent
         if urgent:
             self._pressing[seat] = None
-        self._occupied.set()
+        self._came.set()
         try:
             await seat.left.wait()
         finally:
@@ -107,26 +110,37 @@ class Sweep:
 
     async def run(self) -> None:
         """Make the rounds, until cancelled."""
-        beat, round_due, behind = 0, 0, False
+        last, round_due, behind = 0, 0, False
         while True:
             if not self._seats:
-                self._occupied = trio.Event()
-                await self._occupied.wait()
+                await self._somebody_comes()
                 round_due = 0
-            beat = max(beat + 1, int(trio.current_time() / BEAT_S))
+            beat = max(last + 1, int(trio.current_time() / BEAT_S))
             if not (self._urgent or behind):
                 beat = max(beat, round_due)
-            await trio.sleep_until(beat * BEAT_S)
+            with trio.move_on_at(beat * BEAT_S):
+                await self._somebody_comes()
+                round_due = min(round_due, _round_behind(int(trio.current_time() / BEAT_S)))
+                continue
             everybody = beat >= round_due
             late_s = trio.current_time() - (round_due or beat) * BEAT_S
+            behind, last = await self._round(everybody), beat
             if everybody:
-                round_due = _round_behind(beat)
-            behind = await self._round(everybody)
-            if everybody:
+                round_due = max(_round_behind(beat), self._next_wanted())
                 self._report(sum(seat.behind for seat in self._pressing), len(self._seats))
                 for _ in range(2):  # in the first of these steps of the loop they run, but some of them after us
                     await trio.lowlevel.checkpoint()
                 self._over(late_s)
+
+    async def _somebody_comes(self) -> None:
+        await self._came.wait()
+        self._came = trio.Event()
+
+    def _next_wanted(self) -> int:
+        """The beat of the first round that not all sit out; 0: the next one."""
+        if self._pressing or not self._seats:
+            return 0
+        return ceil(min([seat.due for seat in self._seats]) / ROUND_S) * BEATS_A_ROUND
 
     async def _round(self, everybody: bool) -> bool:
         """Read those whose turn it is; whether any of them is behind."""

@@ -8,7 +8,7 @@ from agent.actors.receiver import receive
 from agent.calls.mailbox import BLOCKS_A_SECOND, Mailbox
 from agent.core.audio import MediaFrame
 from agent.core.emotion import Outcome
-from agent.rounds import ROUND_S
+from agent.rounds import BLOCK_S
 
 
 class Socket:
@@ -76,7 +76,7 @@ async def test_a_line_that_goes_quiet_has_ended(autojump_clock: MockClock) -> No
         for number in range(3):
             await trio.sleep(9.5)
             scene.hear(number)
-    assert scene.outcomes == [(Outcome.QUIET, pytest.approx(38.5, abs=ROUND_S))]
+    assert scene.outcomes == [(Outcome.QUIET, pytest.approx(38.5, abs=BLOCK_S))]
     assert scene.passed_on() == [0, 1, 2]
 
 
@@ -97,7 +97,7 @@ async def test_a_line_to_which_nobody_listens_is_not_quiet(autojump_clock: MockC
         for number in range(5):
             await trio.sleep(9.5)
             scene.hear(number)
-    assert scene.outcomes == [(Outcome.QUIET, pytest.approx(57.5, abs=ROUND_S))]
+    assert scene.outcomes == [(Outcome.QUIET, pytest.approx(57.5, abs=BLOCK_S))]
     assert scene.passed_on() == []
 
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from agent.calls.mailbox import BLOCK_MS, Mailbox
 from agent.core.audio import MediaFrame
 from agent.ingress.frames import Frames
-from agent.ingress.line import MADE_UP_BY, ROUNDS, UNREADABLE_LIMIT, SocketLine
+from agent.ingress.line import MADE_UP_BY, UNREADABLE_LIMIT, SocketLine
 from agent.ingress.sweep import Sweep
-from agent.rounds import ROUND_S
+from agent.rounds import ROUND_S, ROUNDS_A_BLOCK
 from agent.telephony.twilio import MediaStream
 
 MASK = b"\x81\xfe\x00\x7f"
@@ -123,7 +123,7 @@ def test_a_line_that_sits_rounds_out_passes_each_block_on_in_the_round_it_would_
             continue
         if there > heard:
             due = round_ + int(one.hear(b"".join(framed(media(2 + number)) for number in range(heard, there)), now))
-            assert round_ < due <= round_ + ROUNDS
+            assert round_ < due <= round_ + ROUNDS_A_BLOCK
             heard, asked = there, asked + 1
         passed += [(frames[-1].sequence - 2, now) for frames in blocks(call)]
     assert len(passed) > 25
@@ -159,7 +159,7 @@ def test_a_line_whose_clock_is_slow_or_that_has_got_slower_still_sits_rounds_out
 def test_until_a_line_has_been_heard_it_is_asked_in_every_round() -> None:
     one, call = line()
     assert one.hear(framed(START), 0.0) == 1
-    assert one.hear(framed(media(2)), 0.04) == ROUNDS
+    assert one.hear(framed(media(2)), 0.04) == ROUNDS_A_BLOCK
     call.mailbox.sink = lambda _: None
     assert one.hear(framed(media(3)), 0.06) == 1, "somebody wants each frame at once"
 
@@ -170,7 +170,21 @@ def test_a_line_that_nobody_will_listen_to_any_more_sits_rounds_out_and_one_not_
     one.hear(framed(START), 0.0)
     assert [one.hear(framed(media(2 + number)), 0.04 * number) for number in range(3)] == [1, 1, 1]
     call.mailbox.discard()
-    assert one.hear(framed(media(6)), 0.2) == ROUNDS
+    assert one.hear(framed(media(6)), 0.2) == ROUNDS_A_BLOCK
+
+
+def test_all_lines_that_nobody_will_listen_to_any_more_are_asked_in_the_same_round() -> None:
+    met = set()
+    for begins in range(1, 8):
+        one, call = line()
+        one.hear(framed(START), begins * ROUND_S)
+        call.mailbox.discard()
+        round_, number = begins + 1, 2
+        for _ in range(4):
+            round_ += one.hear(framed(media(number)), round_ * ROUND_S + 0.003)
+            number += 1
+        met.add(round_ % ROUNDS_A_BLOCK)
+    assert met == {0}
 
 
 def test_a_block_that_is_overdue_is_looked_for_in_every_round() -> None:

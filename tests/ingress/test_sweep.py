@@ -338,6 +338,49 @@ async def test_a_line_that_sits_rounds_out_is_asked_in_the_one_it_named_unless_i
         assert sum(map(len, behind.data)) == 4 * SHARE - 1
 
 
+class Sitting(Hearer):
+    """Sits four rounds of five out."""
+
+    def hear(self, data: bytes, now: float) -> int:
+        super().hear(data, now)
+        return 5
+
+
+async def test_a_round_that_all_lines_sit_out_is_none(autojump_clock: MockClock) -> None:
+    line, rounds = Sitting(), []
+    async with trio.open_nursery() as nursery:
+        sweep = Sweep(over=lambda _: rounds.append(trio.current_time()))
+        nursery.start_soon(sweep.run)
+        nursery.start_soon(lambda: sweep.listen(line.near.fileno(), line))
+        await trio.sleep(BEAT_S / 2)
+        for _ in range(50):
+            await trio.sleep(ROUND_S)
+            line.far.send(b".")
+        nursery.cancel_scope.cancel()
+    line.close()
+    assert 10 <= len(rounds) <= 12
+    assert {len(data) for data in line.data[1:]} == {5}, "and nothing is later for it"
+
+
+async def test_who_comes_while_the_others_sit_out_is_heard_in_the_next_round(autojump_clock: MockClock) -> None:
+    for wait in range(1, 20):
+        sitting, new = Sitting(), Hearer()
+        sitting.far.send(b".")
+        async with trio.open_nursery() as nursery:
+            sweep = Sweep()
+            nursery.start_soon(sweep.run)
+            nursery.start_soon(lambda: sweep.listen(sitting.near.fileno(), sitting))  # noqa: B023 - runs in here
+            await trio.sleep(ROUND_S + wait * BEAT_S + BEAT_S / 2)
+            came_at = trio.current_time()
+            new.far.send(b"a")
+            nursery.start_soon(lambda: sweep.listen(new.near.fileno(), new))  # noqa: B023
+            await trio.sleep(3 * ROUND_S)
+            nursery.cancel_scope.cancel()
+        sitting.close()
+        new.close()
+        assert new.heard[0][0] - came_at <= 1.5 * ROUND_S
+
+
 async def test_rounds_that_come_late_are_as_many_fewer_to_sit_out(autojump_clock: MockClock) -> None:
     class Patient(Hearer):
         def hear(self, data: bytes, now: float) -> int:
