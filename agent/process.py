@@ -64,14 +64,16 @@ def serve_here(
     trio.run(main, instruments=[watchdog])
 
 
-FULL_LOOKS_EVERY = 100
-"""In smaller looks of the garbage collector's, of which there is about one a second with 300 calls."""
+YOUNG, FULL_LOOKS_EVERY = 10_000, 10
+"""The garbage collector looks when there are so many more containers than the last time; a call has five hundred, and
+leaves none that need it. A round's blocks and readings come and go without its looking at any: by default each round
+made it look, which was a twentieth of all CPU. Of its longer looks one in so many is at everything."""
 
 
 def settle() -> None:
-    """All that is loaded by now stays, and what lives long is looked through by the garbage collector once in a hundred
-    seconds instead of ten: with hundreds of calls the loop stands still for some 100 ms each time."""
+    """All that is loaded by now stays, and what lives long is rarely looked through by the garbage collector: with
+    hundreds of calls the loop stands still for some 100 ms each time."""
     gc.collect()
     gc.freeze()
-    young, middle, _ = gc.get_threshold()
-    gc.set_threshold(young, middle, FULL_LOOKS_EVERY)
+    _, middle, _ = gc.get_threshold()
+    gc.set_threshold(YOUNG, middle, FULL_LOOKS_EVERY)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import pairwise
 from statistics import median
 from typing import Any
 
@@ -71,11 +71,11 @@ def long_call(result: Result) -> list[tuple[float, float, int]]:
 
 
 def growth_kb(result: Result) -> float | None:
-    """By how much a call grew while it was looked at: the median of the slopes between any two looks, for what is taken
-    once and kept is no growth. None: too few."""
+    """By how much a call grew while it was looked at: the median of the slopes from look to look, for what is taken
+    once and kept is no growth, whenever that is. None: too few."""
     if len(result.length) < 2:
         return None
-    pairs = combinations(long_call(result), 2)
+    pairs = pairwise(long_call(result))
     slope = median((later_kb - kb) / (later - minute) for (minute, _, kb), (later, _, later_kb) in pairs)
     return slope * watched_minutes(result) / result.length[0][1].calls
 

@@ -182,9 +182,10 @@ def test_a_long_call_s_growth_is_said_by_the_call_and_the_minutes_watched() -> N
     assert figures.long_call(whole())[0][1] == pytest.approx(2.0), "its CPU is for a second of its own time"
 
 
-def test_what_a_server_takes_once_in_a_long_call_is_no_growth() -> None:
+@pytest.mark.parametrize("taken", range(1, 8))
+def test_what_a_server_takes_once_in_a_long_call_is_no_growth(taken: int) -> None:
     found = whole()
-    found.length = [(float(n), step(2, ms=40.0, base_kb=60_000 + 5_000 * (n > 1))) for n in range(1, 9)]
+    found.length = [(float(n), step(2, ms=40.0, base_kb=60_000 + 5_000 * (n > taken))) for n in range(1, 9)]
     assert figures.growth_kb(found) == 0.0
 
 
