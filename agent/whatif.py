@@ -90,7 +90,7 @@ class Table:
 def try_call(ledger: Reader, row: CallRow, rules: Rules = None) -> Tried:
     """This call, decided again by its own rules or by these. Raises ConfigError where these are not right, and
     LedgerUnavailable."""
-    data = ledger.steps(row.call_sid)
+    data = ledger.steps(row)
     record = read(data)
     record = replace(record, flaw=_flaw(record.flaw, row) if data else _nothing(ledger, row))
     if record.began is None:
@@ -115,10 +115,10 @@ def try_change(ledger: Reader, record: Record, change: Change, moods: Moods) -> 
     return replay_changed(record, lambda name: change.book(own(name)), change.setup(setup), moods)
 
 
-def events_of(ledger: Reader, call_sid: str) -> list[dict[str, Any]]:
+def events_of(ledger: Reader, row: CallRow) -> list[dict[str, Any]]:
     """The timeline of a call; what cannot be read of it is passed over."""
     found = []
-    for line in ledger.timeline(call_sid):
+    for line in ledger.timeline(row):
         try:
             found.append(msgspec.json.decode(line, type=dict[str, Any]))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -171,7 +171,7 @@ def _nothing(ledger: Reader, row: CallRow) -> str:
     """Why there are no steps at all."""
     if row.outcome is None:
         return GOES_ON
-    lines = list(islice(ledger.timeline(row.call_sid), TIMELINE_LOOKED_AT))
+    lines = list(islice(ledger.timeline(row), TIMELINE_LOOKED_AT))
     if any(b'"profile":' in line for line in lines):
         return "was served in a profile that reads no emotions: nothing was decided"
     return "has no steps any more: its readings are forgotten already ([ledger] readings_days)"

@@ -76,13 +76,23 @@ def calls(
 
 def show(
     call: Annotated[str, typer.Argument(help="The call's id, or its end.")],
+    earlier: Annotated[int, typer.Option(min=0, help="Not the latest of this id: the one so many before it.")] = 0,
     as_json: Annotated[bool, _JSON] = False,
 ) -> None:
     """One call's timeline from the ledger."""
+    from ..errors import CallmoodError
     from ..ledger.reading import open_ledger
+    from .visible import visible
 
     with open_ledger(folder()) as reader:
-        lines = reader.timeline(one_call(reader, call))
+        named = one_call(reader, call)
+        row, there = reader.call(named, earlier), reader.count(named)
+        if row is None:
+            raise CallmoodError(f"the ledger has {there} calls of the id {visible(named)}: --earlier is less than that")
+        lines = reader.timeline(row)
+    if there > earlier + 1:
+        text = f"callmood: there is an earlier call of this id: callmood show {visible(named)} --earlier {earlier + 1}"
+        typer.echo(text, err=True)
     _print(lines, as_json=as_json)
 
 

@@ -90,7 +90,7 @@ def _weigh_call(ledger: "Reader", row: "CallRow", weighed: Weighed) -> str | Non
     if tried.replay.differences:
         return f"call {row.call_sid} was decided by another version, which decided otherwise"
     decisions = acts_only(tried.replay.recorded)
-    marked = marks(events_of(ledger, row.call_sid), decisions)
+    marked = marks(events_of(ledger, row), decisions)
     weighed.strayed += marked.strayed
     missed = row.outcome == "hangup" and ends_in_anger(tried.record, decisions)
     moods: dict[float, Moods] = defaultdict(dict)

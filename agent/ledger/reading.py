@@ -80,10 +80,14 @@ class Reader:
         """There is a ledger to read."""
         return not self._empty
 
-    def call(self, call_sid: str) -> CallRow | None:
-        """The latest call of this id."""
-        query = f"SELECT {COLUMNS} FROM calls WHERE call_sid = ? ORDER BY id DESC LIMIT 1"
-        return next((call_row(found) for found in self._rows(query, call_sid)), None)
+    def call(self, call_sid: str, earlier: int = 0) -> CallRow | None:
+        """The latest call of this id, or the one so many before it."""
+        query = f"SELECT {COLUMNS} FROM calls WHERE call_sid = ? ORDER BY id DESC LIMIT 1 OFFSET ?"
+        return next((call_row(found) for found in self._rows(query, call_sid, earlier)), None)
+
+    def count(self, call_sid: str) -> int:
+        """Calls of this id: a caller whose process was killed may come back under it."""
+        return int(next((count for (count,) in self._rows("SELECT count(*) FROM calls WHERE call_sid = ?", call_sid)), 0))
 
     def calls(self, since: str | None = None) -> Iterator[CallRow]:
         """Every call, or those that began at this instant or later, the newest first."""
@@ -93,9 +97,9 @@ class Reader:
             before = (page[-1].began_at, page[-1].call_sid)
 
     def ended(self, limit: int, before: tuple[str, str] | None = None) -> list[CallRow]:
-        """Calls that have ended, the newest beginning first: of those that began before this instant, or at it with an
+        """Calls that have ended, of each id the latest, the newest beginning first: of those that began before this instant, or at it with an
         id that sorts before this one."""
-        return self._page("ended_at IS NOT NULL", (), before or ("~", ""), limit)
+        return self._page(f"ended_at IS NOT NULL AND {_LATEST}", (), before or ("~", ""), limit)
 
     def unfinished(self, limit: int, writer: str | None = None) -> list[str]:
         """The ids of calls without an end, the newest first; of one writer's, or all."""
@@ -115,13 +119,13 @@ class Reader:
             lines = ((sid, journal.newest_line(self._db, row)) for sid, row in rows.items())
             return {sid: line for sid, line in lines if line is not None}
 
-    def timeline(self, call_sid: str) -> list[bytes]:
-        """The lines of one call, oldest first."""
-        return [line for _, name, line in self._records(call_sid) if name is not None][-LINES_SHOWN:]
+    def timeline(self, call: CallRow | str) -> list[bytes]:
+        """The lines of this call, or the latest of this id, oldest first."""
+        return [line for _, name, line in self._records(call) if name is not None][-LINES_SHOWN:]
 
-    def steps(self, call_sid: str) -> list[bytes]:
-        """The steps of what decided in one call, oldest first."""
-        return [step for _, name, step in self._records(call_sid) if name is None]
+    def steps(self, call: CallRow | str) -> list[bytes]:
+        """The steps of what decided in this call, or the latest of this id, oldest first."""
+        return [step for _, name, step in self._records(call) if name is None]
 
     def text(self, name: str) -> str | None:
         """A text by its hash, as the ledger's `know` gave it."""
@@ -153,14 +157,14 @@ class Reader:
 
     def _page(self, which: str, values: tuple[str, ...], before: tuple[str, str], limit: int) -> list[CallRow]:
         query = (
-            f"SELECT {COLUMNS} FROM calls WHERE {which} AND (began_at, call_sid) < (?, ?) AND {_LATEST} "
+            f"SELECT {COLUMNS} FROM calls WHERE {which} AND (began_at, call_sid) < (?, ?) "
             "ORDER BY began_at DESC, call_sid DESC LIMIT ?"
         )
         return [call_row(found) for found in self._rows(query, *values, *before, limit)]
 
-    def _records(self, call_sid: str) -> list[journal.Record]:
+    def _records(self, call: CallRow | str) -> list[journal.Record]:
         with self._snapshot(), _said():
-            row = self.call(call_sid)
+            row = self.call(call) if isinstance(call, str) else call
             return [] if row is None else journal.of_call(self._db, row.id)
 
     @contextmanager

@@ -14,6 +14,7 @@ import msgspec
 import structlog
 
 from ..core.destination import masked
+from ..core.emotion import Outcome
 from . import journal, retention
 from .database import DATABASE, connect, transaction, wiped
 from .entries import MILESTONES, Entry, noted, opened
@@ -107,6 +108,10 @@ class Store:
             self._db.execute("INSERT OR IGNORE INTO uses VALUES (?, ?)", (what.hash, call.row))
 
     def _begin(self, sid: str, call: Beginning) -> None:
+        if (before := self._find(sid)) is not None and before.entry["endedAt"] is None:
+            # Its process was killed, and its caller is back before anybody could say so.
+            before.entry |= {"state": "ended", "endedAt": call.began_at, "outcome": Outcome.CRASHED.value}
+            self._keep(before)
         entry = opened(sid, call.began_at, masked(call.caller))
         columns = "call_sid, began_at, caller_hmac, caller, model, entry, writer"
         query = f"INSERT INTO calls ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)"
@@ -120,6 +125,11 @@ class Store:
         if entry is None:
             return
         call.entry = entry
+        self._keep(call)
+
+    def _keep(self, call: OpenCall) -> None:
+        """Its entry, and what is looked for by."""
+        entry = call.entry
         self._db.execute(
             "UPDATE calls SET began_at = ?, ended_at = ?, outcome = ?, attach = ?, entry = ? WHERE id = ?",
             (

@@ -79,7 +79,7 @@ TABLES = {"calls": Table(CALLS, _calls), "readings": Table(READINGS, _readings),
 
 
 def _events(reader: Reader, call: CallRow, names: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    for line in reader.timeline(call.call_sid):
+    for line in reader.timeline(call):
         try:
             event = msgspec.json.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -305,6 +305,24 @@ def test_show_of_a_call_nobody_knows_is_one_sentence(run: Run) -> None:
     assert "CA1" in done.sentence
 
 
+def test_a_caller_who_came_back_under_the_same_id_has_two_calls_and_both_are_shown(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "callmood-data"
+    folder.mkdir()
+    store = Store(folder)
+    for number in range(2):
+        at = f"2026-01-31T12:00:0{number}.000Z"
+        store.write([(Kind.BEGIN, "CA1", Beginning("+15550100042", at, ""))])
+        event = {"t": 0, "at": at, "callSid": "CA1", "event": "audio.chunk", "n": number}
+        store.write([(Kind.LINE, "CA1", json.dumps(event, separators=(",", ":")).encode())])
+    store.close()
+    assert [json.loads(line)["outcome"] for line in run("calls", "--json").out.splitlines()] == [None, "crashed"]
+    latest, earlier, none = (run("show", "CA1", "--json", "--earlier", str(back)) for back in range(3))
+    assert [json.loads(one.out)["n"] for one in (latest, earlier)] == [1, 0]
+    assert "callmood show CA1 --earlier 1" in latest.sentence
+    assert earlier.err == ""
+    assert (none.code, "--earlier" in none.sentence) == (1, True)
+
+
 # The log.
 
 

@@ -244,6 +244,39 @@ async def test_an_id_used_again_means_its_latest_call(tmp_path: Path) -> None:
         assert await ledger.unfinished(10) == ["CA1"]
 
 
+async def test_what_was_kept_of_an_id_before_it_was_used_again_is_still_there(tmp_path: Path) -> None:
+    async with opened(tmp_path) as ledger:
+        await whole_call(ledger, "CA1", line("CA1", n=1))
+        await trio.sleep(0.002)  # they began at different instants
+        ledger.begin("CA1", caller="")
+        await append(ledger, "CA1", [line("CA1", n=2)])
+    with open_ledger(tmp_path) as reader:
+        latest, earlier = reader.calls()
+        assert reader.call("CA1") == latest
+        assert reader.call("CA1", 1) == earlier
+        assert reader.call("CA1", 2) is None
+        assert reader.count("CA1") == 2
+        assert reader.timeline(latest) == reader.timeline("CA1") == [line("CA1", n=2)]
+        assert line("CA1", n=1) in reader.timeline(earlier)
+        assert (latest.outcome, earlier.outcome) == (None, "hangup")
+
+
+async def test_a_killed_call_whose_caller_is_back_under_its_id_has_crashed(tmp_path: Path) -> None:
+    async with opened(tmp_path) as ledger:
+        ledger.begin("CA1", caller="")
+        await append(ledger, "CA1", [line("CA1", n=1)])
+    async with opened(tmp_path) as ledger:
+        await trio.sleep(0.002)
+        ledger.begin("CA1", caller="")
+        await append(ledger, "CA1", [line("CA1", n=2)])
+        assert await ledger.unfinished(10) == ["CA1"]
+        with open_ledger(tmp_path) as reader:
+            latest, earlier = reader.calls()
+        assert (latest.outcome, latest.ended_at) == (None, None)
+        assert (earlier.outcome, earlier.ended_at) == ("crashed", latest.began_at)
+        assert earlier.listed()["state"] == "ended"
+
+
 @pytest.mark.parametrize("said", ['CA1","event":', '"callSid":"CA1","event":"call.ended"', "CA1\nCA1", "\\"])
 async def test_what_is_said_in_one_call_is_never_taken_for_another(tmp_path: Path, said: str) -> None:
     async with opened(tmp_path) as ledger:
