@@ -5,7 +5,6 @@ the door stays open, because the ends of calls come in through it.
 """
 
 import secrets
-import signal
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
@@ -33,6 +32,7 @@ from .open_files import file_limit
 from .rulefile import RuleFile
 from .settings import Settings
 from .settings_checks import check_built
+from .signals import STOPS
 from .telephony.twiml import Fallback
 from .watchdog import Watchdog, lag
 from .web.access import Access
@@ -95,7 +95,8 @@ async def run_service(
             open_directory(engine, assistant, ledger, settings, shared, second) as directory,
             trio.open_nursery() as server,
         ):
-            if ledger.alone and (crashed := await record_crashed(ledger)):
+            crashed = await record_crashed(ledger) if ledger.alone else {}
+            if crashed:
                 log.warning("calls.crashed", calls=len(crashed))
                 server.start_soon(show_crashed, directory.broadcast, ledger, crashed)
             fallback = Fallback(settings.transfer_to or None, settings.vapi_sip_uri or None)
@@ -124,6 +125,7 @@ async def run_service(
                 siblings=crew,
             )
             directory.measures = house.metrics
+            house.metrics.crashed(len(crashed))
             for listener in (house.metrics.note, *listeners):
                 directory.broadcast.listen(listener)
             server.start_soon(lag, house.metrics.loop_lag.observe)
@@ -160,8 +162,8 @@ def answer_places(settings: Settings) -> int:
 
 
 async def stop_on_signals(stop: trio.Event, quick: trio.CancelScope) -> None:
-    """The first SIGTERM or SIGINT asks to drain; the second ends at once."""
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    """The first asks to drain; the second ends at once."""
+    with trio.open_signal_receiver(*STOPS) as signals:
         async for number in signals:
             if stop.is_set():
                 log.warning("service.stopping_at_once", signal=number)

@@ -43,7 +43,8 @@ class Decoder:
         self._gathering, self._share = gathering or Gathering(), share or Share(Load(), "", timeline)
         self._ear, self._timeline, self._listening, self._line_check = ear, timeline, listening, line_check
         self._assembler, self._gate, self._windower = Assembler(), SpeechGate(), Windower()
-        self._explained = 0
+        self._line = self._explained = 0
+        """The newest block's line, and how many of those that were dropped have been said."""
 
     async def run(
         self,
@@ -73,10 +74,15 @@ class Decoder:
                 del block  # or the last one would stay here as long as no other comes
                 seat.heard()
             await seat.judged()
+            if self._listening():
+                self._say_dropped(dropped() + self._share.unheard_blocks)
 
     def _decode(self, block: Block, dropped: int) -> None:
         if self._line_check is not None:
             self._line_check.hear(block)
+        if block.line != self._line:  # whose clock begins anew, and shows no hole
+            self._line = block.line
+            self._say_dropped(dropped)
         missing: dict[str, int] = {}
         for sound in self._assembler.push(block, dropped=max(0, dropped - self._explained)):
             if isinstance(sound, Gap) and sound.cause != "pause":
@@ -88,6 +94,12 @@ class Decoder:
             self._explained = dropped
         for cause, ms in missing.items():
             self._timeline.record("audio.gap", ms=ms, cause=cause)
+
+    def _say_dropped(self, dropped: int) -> None:
+        """What no hole will show any more."""
+        if dropped > self._explained:
+            self._timeline.record("audio.gap", ms=BLOCK_MS * (dropped - self._explained), cause="dropped")
+            self._explained = dropped
 
     def forget(self) -> None:
         """Overwrite what is kept of the sound, and forget where speech was."""

@@ -116,7 +116,7 @@ def as_json(result: Result) -> dict[str, Any]:
     memory, growth = a_call_kb(result.steps), growth_kb(result)
     return {
         "machine": result.machine,
-        "callsPerCore": result.carried,
+        "callsPerCore": result.carried if result.steps else None,
         "tooManyCalls": result.too_many,
         "lagMs": LAG_MS,
         "memoryKbPerCall": None if memory is None else round(memory, 1),

@@ -40,7 +40,9 @@ def sentences(result: Result) -> Iterator[str]:
     if (kb := figures.a_call_kb(result.steps)) is not None:
         yield f"{kb:.0f} kB a call."
     if (growth := figures.growth_kb(result)) is not None:
-        yield f"A call grew by {growth:.0f} kB in {figures.watched_minutes(result):.0f} minutes."
+        (_, _, before_kb), *_, (_, _, after_kb) = figures.long_call(result)
+        minutes, calls, mb = figures.watched_minutes(result), result.length[0][1].calls, (after_kb - before_kb) / 1024
+        yield f"A call grew by {growth:.0f} kB in {minutes:.0f} minutes; the process with its {calls} by {mb:.1f} MB."
     if result.ingress is not None:
         step = result.ingress
         yield f"Audio alone: {step.cpu_ms:.2f} ms of CPU a call and second, {step.us_a_message:.1f} us a message."

@@ -17,7 +17,7 @@ from ..errors import CallGone
 from ..ports import Line, Relay
 from .consent import Consent
 from .handover import Handover
-from .mailbox import Mailbox
+from .mailbox import BLOCKS_A_SECOND, OF_A_RELAY, Mailbox
 from .present import Present
 from .standing import Standing
 from .timeline import CallTimeline
@@ -61,7 +61,11 @@ class Call:
         self.profile = profile
         self.consent = consent or Consent()
         self.handover, self._analyse_after_transfer = Handover(timeline.record), analyse_after_transfer
-        self.mailbox = Mailbox(listening=self.consent.may_listen, on_line=self.consent.line_came)
+        self.mailbox = Mailbox(
+            listening=self.consent.may_listen,
+            on_line=self.consent.line_came,
+            depth=OF_A_RELAY if attach == "bridge" else BLOCKS_A_SECOND,
+        )
         self.readings, self.readings_inbox = open_channel(Incoming, READINGS_WAITING, WhenFull.WAIT)
         self.vapi_call_id: str | None = None
         self.stream_sid: str | None = None

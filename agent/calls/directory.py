@@ -34,6 +34,8 @@ log = structlog.get_logger()
 CLOSING = {Outcome.CRASHED: (1011, "Internal error"), Outcome.DRAINED: (1012, "Service restart")}
 """How the line of a call that ended this way is closed; after any other outcome normally, with 1000."""
 
+LOOKS_AGAIN_S = 1.0
+"""Before a call of which nothing is heard counts as one: so long its line may take to be read."""
 LAST_SAVE_S = 1.0
 """The grace for bringing a finished call to the ledger's disk, shielded."""
 
@@ -184,12 +186,14 @@ class CallDirectory:
         """End calls of which nothing was heard for `session_ttl_s`, until cancelled."""
         while True:
             await trio.sleep(self._settings.sweep_every_s)
-            self._end_the_silent()
+            if silent := self._silent():
+                await trio.sleep(LOOKS_AGAIN_S)  # the machine may have stood still, and what was said be read just now
+                for call_sid in self._silent() & silent:
+                    self._live[call_sid].end(Outcome.EXPIRED)
 
-    def _end_the_silent(self) -> None:
-        for call in self:  # not in `sweep` itself: its sleeping frame would keep the last call it looked at
-            if call.silent_s > self._settings.session_ttl_s:
-                call.end(Outcome.EXPIRED)
+    def _silent(self) -> set[str]:
+        """Ids: a sleeping frame would keep the last call that it looked at."""
+        return {sid for sid, call in self._live.items() if call.silent_s > self._settings.session_ttl_s}
 
     async def drain(self) -> None:
         """Take no more calls and let the live ones finish; after `drain_s`, end the rest. Returns when none is left."""

@@ -2,11 +2,11 @@
 
 The line hands over each frame and never waits. Frames travel on in blocks of 200 ms, counted on the media clock from
 the first one kept, so that a window never waits for a block to fill; one second of blocks may pile up, then the
-oldest pays. A relay, where there is one, gets each frame at once, and gets it also while nobody may listen: then no
-frame goes any further. Either side learns of the other's end through it: a line that is gone closes the mailbox, and
-a call that is over hangs the line up; but a relay's line, through which the caller speaks with the assistant, stays
-until the relay releases it. A newer line takes over from an older one (Twilio may open a second socket for one call);
-the older is hung up and no longer heard.
+oldest pays (five where there is a relay). A relay, where there is one, gets each frame at once, and gets it also while
+nobody may listen: then no frame goes any further. Either side learns of the other's end through it: a line that is gone
+closes the mailbox, and a call that is over hangs the line up; but a relay's line, through which the caller speaks with
+the assistant, stays until the relay releases it. A newer line takes over from an older one (Twilio may open a second
+socket for one call); the older is hung up and no longer heard.
 """
 
 from collections.abc import Callable
@@ -22,6 +22,8 @@ from ..rounds import ROUND_S, round_after
 BLOCK_MS = 200
 """A hop: whoever hears them has something to do with each."""
 BLOCKS_A_SECOND = 1000 // BLOCK_MS
+OF_A_RELAY = 5 * BLOCKS_A_SECOND
+"""Blocks that may pile up where a burst cannot be held back, for whoever speaks with the caller wants all of it now."""
 FRAMES_A_BLOCK = 50
 """At most; only a carrier with a broken clock gets there."""
 EARLY_MS = 5
@@ -38,12 +40,17 @@ class Mailbox:
     """One call's. `blocks` is the receiving end, for the decoder; `heard_at` the loop time of the newest frame."""
 
     def __init__(
-        self, *, listening: Callable[[], bool] = lambda: True, on_line: Callable[[], None] = lambda: None
+        self,
+        *,
+        listening: Callable[[], bool] = lambda: True,
+        on_line: Callable[[], None] = lambda: None,
+        depth: int = BLOCKS_A_SECOND,
     ) -> None:
+        """`depth`: blocks that may wait for the decoder."""
         self._listening, self._on_line = listening, on_line
         self._outbox: Outbox[Block]
         self.blocks: Inbox[Block]
-        self._outbox, self.blocks = open_channel(Block, BLOCKS_A_SECOND, WhenFull.DROP_OLDEST)
+        self._outbox, self.blocks = open_channel(Block, depth, WhenFull.DROP_OLDEST)
         self._line: Line | None = None
         self.serial = 0
         self._closed = self._unwanted = False

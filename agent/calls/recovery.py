@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import msgspec
 import trio
 
-from ..core.emotion import Outcome
+from ..core.emotion import Outcome, Trend
 from ..core.instants import instant
 from ..errors import LedgerUnavailable
 from ..ports import Ledger
@@ -41,15 +41,27 @@ async def show_crashed(broadcast: Broadcast, ledger: Ledger, ends: Mapping[str, 
             broadcast.show(call_sid, 1, end)
 
 
-class _Moment(msgspec.Struct):
+class _Emotion(msgspec.Struct):
+    label: str
+    score: float
+
+
+class _Newest(msgspec.Struct):
     t: int = 0
+    emotion: _Emotion | None = None
+    """Of a reading, which says what is believed of the caller."""
+    gated: str = ""
 
 
 def _end(call_sid: str, line: bytes) -> bytes:
+    """The last event, after this line. What was believed then is the mood it ends with, as far as the line says."""
     try:
-        elapsed_ms = msgspec.json.decode(line, type=_Moment).t
+        newest = msgspec.json.decode(line, type=_Newest)
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        elapsed_ms = 0
+        newest = _Newest()
+    elapsed_ms, summary = newest.t, dict[str, object]()
+    if newest.emotion is not None and not newest.gated:
+        summary["mood"] = {**msgspec.to_builtins(newest.emotion), "trend": Trend.STEADY.value}
     event: dict[str, object] = {
         "t": elapsed_ms,
         "at": instant(datetime.now(UTC)),
@@ -57,6 +69,6 @@ def _end(call_sid: str, line: bytes) -> bytes:
         "event": "call.ended",
         "outcome": Outcome.CRASHED.value,
         "durationMs": elapsed_ms,
-        "summary": {},
+        "summary": summary,
     }
     return msgspec.json.encode(event)

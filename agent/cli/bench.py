@@ -35,8 +35,17 @@ def bench(
     from ..bench.picture import drawn
     from ..bench.result import LONG, QUICK, USUAL
     from ..bench.run import Bench
+    from ..errors import ConfigError
+    from .eval import check_writable
 
     parts = wanted(only, peers=peers or install, workers=workers)
+    if quick and long:
+        raise ConfigError("--quick and --long are two ways to measure: give one of them")
+    if picture is not None and not {"calls", "length"} & {*parts}:
+        raise ConfigError(f"--only {only} measures nothing that --picture could draw: leave one of them out")
+    for path in (json, picture):
+        if path is not None:
+            check_writable(path)  # before minutes of work, and not behind them
     measure.check_machine()
     errors, out = Console(stderr=True, highlight=False), Console(highlight=False)
     say = partial(errors.print, soft_wrap=True, markup=False)

@@ -4,7 +4,6 @@ In this order, so that a number never points at nothing for longer than it must:
 health through the public address, the number. Backwards at the end: the number first, while calls still reach us.
 """
 
-import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..signals import STOPS
 from .questions import WEBHOOK_MODES
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ async def listen_for_signals(
     in all cases."""
     import trio
 
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+    with trio.open_signal_receiver(*STOPS) as signals:
         task_status.started()
         async for _ in signals:
             if asked.is_set() or not up.is_set():

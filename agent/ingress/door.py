@@ -210,7 +210,8 @@ async def listen(host: str, port: int) -> list[trio.SocketListener]:
         return await trio.open_tcp_listeners(port, host=host, backlog=1024)
     except OSError as error:
         raise ConfigError(
-            f"port {port} on {host} cannot be listened on ({error.strerror}): choose another with --port and --host"
+            f"port {port} on {host} cannot be listened on ({error.strerror}): choose another with --port and --host, "
+            "or wait until a Callmood that drains there has ended"
         ) from None
 
 

@@ -7,7 +7,6 @@ mailbox hears a frame, the relay learns of a mark.
 
 from math import ceil
 
-import structlog
 import trio
 
 from ..calls.call import Call
@@ -17,17 +16,12 @@ from ..errors import BadMessage
 from ..ports import Relay
 from ..rounds import ROUND_S, ROUNDS_A_BLOCK
 from ..telephony.twilio import KeyPressed, LineEnded, LineStarted, MarkPlayed, MediaStream
+from .faults import Faults
 from .socket import NORMAL, Closing, LineGone, Socket
 from .sweep import Sweep
 
-log = structlog.get_logger()
-
 START_S = 5.0
 """How long `start`, which carries the token, is waited for."""
-UNREADABLE_LIMIT = 50
-"""Messages skipped before the line is closed."""
-MADE_UP_BY = 50
-"""Good frames make up for one of them: a fault a minute is none."""
 
 BAD_TOKEN: Closing = (1008, "Invalid token")
 NOT_READING: Closing = (1008, "Not taking data")
@@ -40,7 +34,7 @@ class SocketLine:
     def __init__(self, socket: Socket, call: Call, sweep: Sweep) -> None:
         self._socket, self._call, self._sweep = socket, call, sweep
         self._messages = MediaStream()
-        self._unreadable = self._good = 0
+        self._faults = Faults(call.call_sid)
         self._stream_sid: str | None = None  # None until it is let in
         self._reading = trio.CancelScope()
         self._closing: Closing | None = None  # how to close, once it is over
@@ -112,7 +106,7 @@ class SocketLine:
         frames = self._messages.run_of_frames(messages, now) if self._closing is None else ()
         if frames:
             mailbox.hear(self, *frames)
-            self._make_up_for_faults(len(frames))
+            self._faults.made_up_for(len(frames))
         for message in messages[len(frames) :]:
             self._take(message, now)
             if self._closing is not None:
@@ -150,17 +144,9 @@ class SocketLine:
         else:
             self._stream_sid = self._call.stream_sid = started.stream_sid
 
-    def _make_up_for_faults(self, frames: int) -> None:
-        if self._unreadable > 1:  # the first has been said, and is not to be said again
-            self._good += frames
-            self._unreadable = max(1, self._unreadable - self._good // MADE_UP_BY)
-            self._good %= MADE_UP_BY
-
     def _skip(self, reason: str) -> None:
-        self._unreadable += 1
-        if self._unreadable in (1, UNREADABLE_LIMIT):
-            log.warning("line.unreadable", call=self._call.call_sid, reason=reason, count=self._unreadable)
-        if self._unreadable >= UNREADABLE_LIMIT:
+        self._faults.add(reason)
+        if self._faults.too_many:
             self._closing = BAD_TOKEN if self._stream_sid is None else UNREADABLE
 
 

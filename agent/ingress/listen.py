@@ -5,6 +5,7 @@ does not come back ends the call, as a hang-up would; one that never came leaves
 say when it is over.
 """
 
+from collections.abc import Sequence
 from math import inf
 
 import structlog
@@ -15,8 +16,10 @@ from ..actors.supervision import jittered
 from ..assistants.vapi_dial import dialled
 from ..assistants.vapi_listen import FRAME_MS, ListenedAudio, ListenShape
 from ..calls.call import Call
+from ..core.audio import MediaFrame
 from ..core.emotion import Outcome
 from ..errors import AssistantRefused, AssistantUnavailable, BadMessage, CallGone
+from .faults import Faults
 
 log = structlog.get_logger()
 
@@ -24,8 +27,8 @@ MESSAGE_LIMIT = 1 << 17
 """Bytes: two seconds of two channels."""
 AHEAD_MS = 10_000
 """So much more sound than time may have passed. Who sends more has to wait: no more is read before its time."""
-UNREADABLE_LIMIT = 50
-"""Messages skipped before the socket counts as one that is none."""
+AT_ONCE = 25
+"""Frames handed over before somebody must have listened to them: a message may hold more than may pile up."""
 DIAL_S = 5.0
 PONG_S = 10.0
 """How long the answer to a ping may take."""
@@ -47,7 +50,7 @@ class ListenLine:
         self._leaving = trio.CancelScope()
         self._joined = False
         self._failures = 0
-        self._unreadable = 0
+        self._faults = Faults(call.call_sid)
         self._opened_at, self._sound_ms = trio.current_time(), 0
         self._heard_at = trio.current_time()
 
@@ -82,7 +85,7 @@ class ListenLine:
             except (AssistantRefused, CallGone) as refusal:
                 reason, final = str(refusal), True
             self._failures += 1
-            spent = self._failures >= ATTEMPTS or self._unreadable >= UNREADABLE_LIMIT
+            spent = self._failures >= ATTEMPTS or self._faults.too_many
             if final or spent or self._audio.doubt is not None:
                 return self._audio.doubt or reason
             backoff_s = FIRST_BACKOFF_S * 2.0 ** (self._failures - 1)
@@ -103,14 +106,16 @@ class ListenLine:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._ping, socket, nursery.cancel_scope)
             try:
-                while self._audio.doubt is None and self._unreadable < UNREADABLE_LIMIT:
+                while self._audio.doubt is None and not self._faults.too_many:
                     message = await socket.get_message()
                     now = trio.current_time()
                     if resumed:
                         self._audio.missed(round(1000 * (now - self._heard_at)))
                         resumed = False
-                    self._take(message, now)
-                    await self._call.mailbox.catch_up()
+                    frames = self._read(message, now)
+                    for at in range(0, len(frames), AT_ONCE):
+                        self._call.mailbox.hear(self, *frames[at : at + AT_ONCE])
+                        await self._call.mailbox.catch_up()
                     if (due_at := self._opened_at + (self._sound_ms - AHEAD_MS) / 1000) > now:
                         await trio.sleep_until(due_at)
                 reason = "Vapi's socket sends what cannot be read"
@@ -119,24 +124,24 @@ class ListenLine:
             nursery.cancel_scope.cancel()
         return reason
 
-    def _take(self, message: str | bytes, now: float) -> None:
+    def _read(self, message: str | bytes, now: float) -> Sequence[MediaFrame]:
+        """The frames in it. One that cannot be read is skipped and counted."""
         self._heard_at = now
         try:
             frames = self._audio.feed(message, now)
         except BadMessage as error:
-            self._unreadable += 1
-            if self._unreadable in (1, UNREADABLE_LIMIT):
-                log.warning("line.unreadable", call=self._call.call_sid, reason=str(error), count=self._unreadable)
-            return
+            self._faults.add(str(error))
+            return ()
         if frames and not self._joined:
             serial = self._call.redeem(self._call.issue_token())
             if serial is None or not self._call.mailbox.connect(self, serial):
                 self._leaving.cancel()
             self._joined = True
         self._sound_ms += FRAME_MS * len(frames)
-        for frame in frames:
+        if frames:
             self._failures = 0
-            self._call.mailbox.hear(self, frame)
+            self._faults.made_up_for(len(frames))
+        return frames
 
     async def _ping(self, socket: WebSocketConnection, listening: trio.CancelScope) -> None:
         """Find out about an end that was never said: behind tunnels neither a closing frame nor a FIN need arrive."""

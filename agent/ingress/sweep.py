@@ -145,6 +145,7 @@ class Sweep:
     async def _round(self, everybody: bool) -> bool:
         """Read those whose turn it is; whether any of them is behind."""
         began = now = trio.current_time()
+        lies_at = int(began / BEAT_S + 0.5) // BEATS_A_ROUND * ROUND_S  # if it is a little late, the next need not be
         read, behind = 0, False
         for seat in list(self._seats if everybody else self._pressing):
             if not (seat.urgent or seat.behind):
@@ -154,7 +155,7 @@ class Sweep:
                 continue
             if seat.empty:
                 continue
-            got = self._read(seat, now, began)
+            got = self._read(seat, now, lies_at)
             if (got == SHARE) != seat.behind:
                 self._note(seat, behind=not seat.behind)
             behind = behind or seat.behind
@@ -171,12 +172,12 @@ class Sweep:
         elif not seat.urgent:
             self._pressing.pop(seat, None)
 
-    def _read(self, seat: _Seat, now: float, round_began: float) -> int:
+    def _read(self, seat: _Seat, now: float, round_at: float) -> int:
         """Pass on what has come; how many bytes that was."""
         try:
             data = os.read(seat.socket, SHARE)
         except BlockingIOError:
-            seat.due = round_began
+            seat.due = round_at
             return 0
         except OSError:  # reset
             data = b""
@@ -184,7 +185,7 @@ class Sweep:
             rounds = seat.line.hear(data, now)
         except Exception as bug:  # of this line, and not the others' affair
             seat.bug, rounds = bug, 0
-        seat.due = round_began + (rounds - 0.5) * ROUND_S
+        seat.due = round_at + (rounds - 0.5) * ROUND_S
         if not rounds:
             seat.empty = True
             seat.left.set()

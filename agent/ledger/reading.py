@@ -87,7 +87,9 @@ class Reader:
 
     def count(self, call_sid: str) -> int:
         """Calls of this id: a caller whose process was killed may come back under it."""
-        return int(next((count for (count,) in self._rows("SELECT count(*) FROM calls WHERE call_sid = ?", call_sid)), 0))
+        return int(
+            next((count for (count,) in self._rows("SELECT count(*) FROM calls WHERE call_sid = ?", call_sid)), 0)
+        )
 
     def calls(self, since: str | None = None) -> Iterator[CallRow]:
         """Every call, or those that began at this instant or later, the newest first."""
@@ -97,8 +99,8 @@ class Reader:
             before = (page[-1].began_at, page[-1].call_sid)
 
     def ended(self, limit: int, before: tuple[str, str] | None = None) -> list[CallRow]:
-        """Calls that have ended, of each id the latest, the newest beginning first: of those that began before this instant, or at it with an
-        id that sorts before this one."""
+        """Calls that have ended, of each id the latest, the newest beginning first: of those that began before this
+        instant, or at it with an id that sorts before this one."""
         return self._page(f"ended_at IS NOT NULL AND {_LATEST}", (), before or ("~", ""), limit)
 
     def unfinished(self, limit: int, writer: str | None = None) -> list[str]:

@@ -128,13 +128,15 @@ class Store:
         self._keep(call)
 
     def _keep(self, call: OpenCall) -> None:
-        """Its entry, and what is looked for by."""
+        """Its entry, and what is looked for by. Of one that has crashed something is missing: its end, at least."""
         entry = call.entry
         self._db.execute(
-            "UPDATE calls SET began_at = ?, ended_at = ?, outcome = ?, attach = ?, entry = ? WHERE id = ?",
+            "UPDATE calls SET began_at = ?, ended_at = ?, outcome = ?, attach = ?, entry = ?, "
+            "complete = complete AND ? WHERE id = ?",
             (
                 *(entry[name] for name in ("startedAt", "endedAt", "outcome", "attach")),
                 msgspec.json.encode(entry),
+                entry["outcome"] != Outcome.CRASHED.value,
                 call.row,
             ),
         )

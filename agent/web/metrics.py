@@ -140,6 +140,10 @@ class Metrics:
     def refused(self, code: str) -> None:
         self._refused.labels(code).inc()
 
+    def crashed(self, calls: int) -> None:
+        """So many were left open by a process that was killed."""
+        self._ended(Outcome.CRASHED.value).inc(calls)
+
     def vapi_message(self, *, handled: bool) -> None:
         self._vapi.labels("yes" if handled else "no").inc()
 

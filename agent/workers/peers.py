@@ -1,5 +1,6 @@
 """A worker's siblings, as it speaks to them. One that does not answer is left out, never waited for."""
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
@@ -43,6 +44,14 @@ class Peers:
             for slot in self.slots:
                 nursery.start_soon(ask, slot)
         return found
+
+    def incarnation(self, slot: int) -> tuple[int, int] | None:
+        """Tells the worker in this place from the one that will be there after it; None: nobody has been there yet."""
+        try:
+            found = os.stat(self._berth.path(slot))
+        except OSError:
+            return None
+        return found.st_ino, found.st_ctime_ns
 
     async def take(self, slot: int, head: bytes, rest: bytes, files: Sequence[int]) -> bool:
         """Hand a connection over; False: nobody is there, and it is still ours."""

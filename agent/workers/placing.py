@@ -35,7 +35,8 @@ class Placer:
         self._berth, self._house, self._peers = berth, house, peers
         self._reading = Reading(berth.folder)
         self._threads = trio.CapacityLimiter(2)  # a long body taken apart is several times its size
-        self._known: OrderedDict[str, int] = OrderedDict()
+        self._known: OrderedDict[str, tuple[int, tuple[int, int] | None]] = OrderedDict()
+        """Which sibling, and which of those that have had its place."""
         self._placing = 0
 
     async def __call__(self, stream: trio.SocketStream, head: bytes, rest: bytes) -> Kept | None:
@@ -60,14 +61,28 @@ class Placer:
         """Whether it has been handed over."""
         kind = kind_of(arrival.method, arrival.target)
         ids = await self._ids(stream, arrival, kind)
+        files = [stream.socket.fileno(), *([] if arrival.file is None else [arrival.file.fileno()])]
+        if not ids and self._house.directory.draining and await self._left_to_others(arrival, files):
+            return True
         if ids is None:
             return False
-        files = [stream.socket.fileno(), *([] if arrival.file is None else [arrival.file.fileno()])]
-        for slot in await self._slots(ids, begins=kind is not None and kind.begins):
+        begins = kind is not None and kind.begins
+        if (known := self._remembered(ids)) is not None:
+            if await self._peers.take(known, arrival.head, bytes(arrival.rest), files):
+                return True
+            self._forget(ids)  # whoever has the call now, it is not that one
+        for slot in await self._slots(ids, begins=begins):
             if slot == self._berth.slot:
                 return False
             if await self._peers.take(slot, arrival.head, bytes(arrival.rest), files):
                 return True
+        return False
+
+    async def _left_to_others(self, arrival: Arrival, files: list[int]) -> bool:
+        """Whether somebody else has it now: while this worker alone is about to end, the service is not."""
+        for slot, standing in (await self._peers.whose(())).items():
+            if isinstance(standing, Standing) and standing.room:
+                return await self._peers.take(slot, arrival.head, bytes(arrival.rest), files)
         return False
 
     async def _ids(self, stream: trio.SocketStream, arrival: Arrival, kind: Kind | None) -> tuple[str, ...] | None:
@@ -93,8 +108,6 @@ class Placer:
             return list(range(mine + 1))
         if of_ours(self._house, ids):
             return [mine]
-        if (known := next((self._known[sid] for sid in ids if sid in self._known), None)) is not None:
-            return [known, mine]
         standings = await self._peers.whose(ids)
         for slot, standing in standings.items():
             if isinstance(standing, Standing) and standing.has:
@@ -112,9 +125,25 @@ class Placer:
             full.add(mine)
         return sorted(there - full or there, key=lambda slot: weight(key, slot), reverse=True)
 
-    def _remember(self, ids: tuple[str, ...], slot: int) -> None:
+    def _remembered(self, ids: tuple[str, ...]) -> int | None:
+        """The sibling that is known to have the call, unless it is ours or its worker is another by now: a call does
+        not come back with it."""
+        slot, which = next((self._known[sid] for sid in ids if sid in self._known), (None, None))
+        if slot is None or of_ours(self._house, ids):
+            return None
+        if which != self._peers.incarnation(slot):
+            self._forget(ids)
+            return None
+        return slot
+
+    def _forget(self, ids: tuple[str, ...]) -> None:
         for sid in ids:
-            self._known[sid] = slot
+            self._known.pop(sid, None)
+
+    def _remember(self, ids: tuple[str, ...], slot: int) -> None:
+        which = self._peers.incarnation(slot)
+        for sid in ids:
+            self._known[sid] = slot, which
             self._known.move_to_end(sid)
         while len(self._known) > REMEMBERED:
             self._known.popitem(last=False)

@@ -23,6 +23,7 @@ import trio
 from ..ingress.door import bracketed, listen
 from ..ledger.folder import held, make_folder, usable
 from ..settings import Settings
+from ..signals import STOPS
 from .berth import Berth, check_shared, encoded
 
 log = structlog.get_logger()
@@ -186,7 +187,7 @@ class Supervisor:
 
     async def _forward_signals(self, task_status: trio.TaskStatus[None]) -> None:
         """The first asks all workers to drain, the second to end at once; then we are no longer asking."""
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        with trio.open_signal_receiver(*STOPS) as signals:
             task_status.started()
             count = 0
             async for number in signals:

@@ -69,6 +69,31 @@ async def test_only_a_whole_block_tells_that_cuts_lie_badly(autojump_clock: Mock
     assert moved == [200 - 80], "100 ms and 180 ms of sound: 80 ms are left over"
 
 
+@pytest.mark.parametrize("another_line", [False, True], ids=["the call ends", "another line takes over"])
+async def test_what_was_dropped_last_is_said_though_no_hole_shows_it(
+    autojump_clock: MockClock, another_line: bool
+) -> None:
+    notes, dropped = Notes(), 0
+    frames_out, frames = open_channel(Block, 10, WhenFull.DROP_OLDEST)
+    windows_out, _ = open_channel(Window, 2, WhenFull.DROP_OLDEST)
+    heard, later, lost = blocks(3)[0], blocks(1)[0], blocks(9)[8]
+    async with trio.open_nursery() as nursery:
+        decoder = Decoder(Ear(), notes)
+        nursery.start_soon(lambda: decoder.run(frames, windows_out, dropped=lambda: dropped))
+        frames_out.offer(heard)
+        await trio.sleep(1)
+        dropped = 4
+        if another_line:
+            frames_out.offer(Block(later.frames, line=1))
+            await trio.sleep(1)
+            frames_out.offer(Block(lost.frames, line=1))
+        frames_out.close()
+    said = [("audio.gap", {"ms": 800, "cause": "dropped"})]
+    if another_line:  # and what is lost on the way then is not taken for ours
+        said.append(("audio.gap", {"ms": 700, "cause": "lost"}))
+    assert notes.events == said
+
+
 async def test_of_a_burst_one_block_is_judged_after_the_other_and_each_window_can_be_taken(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

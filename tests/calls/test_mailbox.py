@@ -12,7 +12,7 @@ from trio.testing import MockClock
 from agent.actors import aggregator
 from agent.calls.broadcast import Broadcast
 from agent.calls.call import Call
-from agent.calls.mailbox import BLOCK_MS, BLOCKS_A_SECOND, FRAMES_A_BLOCK, SUPERSEDED, Mailbox
+from agent.calls.mailbox import BLOCK_MS, BLOCKS_A_SECOND, FRAMES_A_BLOCK, OF_A_RELAY, SUPERSEDED, Mailbox
 from agent.calls.timeline import CallTimeline
 from agent.calls.tokens import TOKENS_KEPT
 from agent.core.audio import Block, MediaFrame
@@ -120,6 +120,11 @@ async def test_one_second_of_blocks_may_wait_and_then_the_oldest_pays() -> None:
     assert len(waiting) == BLOCKS_A_SECOND
     assert waiting[0].frames[0].sequence == 10 * 20
     assert mailbox.dropped == 20
+
+
+async def test_a_call_with_a_relay_keeps_a_longer_burst_for_its_line_cannot_be_held_back() -> None:
+    bridged = await call()
+    assert bridged.mailbox.outbox.depth == OF_A_RELAY > BLOCKS_A_SECOND
 
 
 async def test_a_relay_gets_each_frame_at_once_and_only_from_the_line_that_counts() -> None:

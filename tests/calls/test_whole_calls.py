@@ -99,6 +99,19 @@ async def test_a_call_that_nobody_hears_of_expires_and_a_talking_one_never_does(
         assert stage.outcome(talking) == "hangup"
 
 
+async def test_a_call_whose_line_is_read_late_because_the_machine_stood_still_does_not_expire(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_stage(session_ttl_s=5, sweep_every_s=6, line_quiet_s=100) as stage:
+        call = stage.ring()
+        await trio.sleep(6.5)  # it has been looked at, and was silent
+        call.touch()
+        await trio.sleep(3)
+        assert call.outcome is None
+        await stage.gone(call)
+        assert stage.outcome(call) == "expired", "and if nothing more comes it does"
+
+
 async def test_hang_up_to_everything_freed_takes_no_longer_than_the_wrap_up(autojump_clock: MockClock) -> None:
     async with open_stage() as stage:
         call = stage.ring()

@@ -323,6 +323,20 @@ def test_a_caller_who_came_back_under_the_same_id_has_two_calls_and_both_are_sho
     assert (none.code, "--earlier" in none.sentence) == (1, True)
 
 
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        (("--quick", "--long"), "--long"),
+        (("--only", "split", "--picture", "x.svg"), "--picture"),
+        (("--json", "nowhere/x.json"), "nowhere"),
+    ],
+)
+def test_what_bench_cannot_do_is_said_before_it_measures(run: Run, asked: tuple[str, ...], named: str) -> None:
+    done = run("bench", *asked)
+    assert done.code == 2
+    assert named in done.sentence
+
+
 # The log.
 
 

@@ -6,6 +6,7 @@ import json
 import signal
 from typing import TYPE_CHECKING
 
+import pytest
 import trio
 
 from agent.http import client
@@ -31,10 +32,16 @@ def test_serve_says_ready_with_its_address_and_ends_with_0_on_sigterm(serve: Ser
     assert service.auth_token not in done.out + done.err
 
 
-def test_ctrl_c_ends_it_with_0_too(serve: Serve) -> None:
-    service = serve()
-    service.signal(signal.SIGINT)
-    assert service.wait().code == 0
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=["Ctrl-C", "its terminal is closed"])
+@pytest.mark.parametrize("workers", [(), ("--workers", "2")], ids=["one process", "two workers"])
+def test_whatever_else_asks_it_to_end_is_said_and_ends_it_with_0_too(
+    serve: Serve, number: signal.Signals, workers: tuple[str, ...]
+) -> None:
+    service = serve(*workers)
+    service.signal(number)
+    done = service.wait()
+    assert done.code == 0
+    assert "service.draining" in done.err
 
 
 def test_without_a_configured_token_the_live_address_with_a_random_one_is_printed(serve: Serve) -> None:
@@ -117,8 +124,11 @@ async def test_a_killed_process_leaves_calls_that_crashed_and_says_so_once(run: 
         await trio.sleep(0.6)  # more than the ledger ever waits
         service.signal(signal.SIGKILL)
         await trio.to_thread.run_sync(service.wait)
-        for _ in range(2):
+        for crashed in (1, 0):
             again = await trio.to_thread.run_sync(serve)
+            async with client() as http:
+                page = (await http.get(again.url + "/metrics")).text
+            assert f'callmood_calls_ended_total{{outcome="crashed"}} {crashed}.0' in page
             again.signal()
             await trio.to_thread.run_sync(again.wait)
     shown = [json.loads(line) for line in run("show", caller.call_sid, "--json").out.splitlines()]

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from agent.calls.mailbox import BLOCK_MS, Mailbox
 from agent.core.audio import MediaFrame
+from agent.ingress.faults import LIMIT as UNREADABLE_LIMIT
+from agent.ingress.faults import MADE_UP_BY
 from agent.ingress.frames import Frames
-from agent.ingress.line import MADE_UP_BY, UNREADABLE_LIMIT, SocketLine
+from agent.ingress.line import SocketLine
 from agent.ingress.sweep import Sweep
 from agent.rounds import ROUND_S, ROUNDS_A_BLOCK
 from agent.telephony.twilio import MediaStream

@@ -16,7 +16,7 @@ from agent.calls.mailbox import Mailbox
 from agent.core.audio import MediaFrame
 from agent.core.emotion import Outcome
 from agent.ingress import sweep
-from agent.ingress.line import UNREADABLE_LIMIT
+from agent.ingress.faults import LIMIT as UNREADABLE_LIMIT
 from agent.ingress.media import MediaLines
 from agent.ports import Line
 from agent.telephony.signature import SignatureCheck

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keeping import append, ended, line, numbered, on_disk, opened, whole_call
 
+from agent.calls.recovery import record_crashed
 from agent.errors import LedgerUnavailable
 from agent.ledger import database, journal, reading, sqlite, store
 from agent.ledger.entries import is_milestone
@@ -261,6 +262,23 @@ async def test_what_was_kept_of_an_id_before_it_was_used_again_is_still_there(tm
         assert (latest.outcome, earlier.outcome) == (None, "hangup")
 
 
+async def test_a_killed_call_ends_with_what_was_believed_of_its_caller_last(tmp_path: Path) -> None:
+    angry, doubtful = {"label": "angry", "score": 0.81}, {"label": "sad", "score": 0.4}
+    async with opened(tmp_path) as ledger:
+        for call, emotion, more in (("CA1", angry, {}), ("CA2", doubtful, {"gated": "low_confidence"})):
+            ledger.begin(call, caller="")
+            await append(ledger, call, [line(call, emotion=emotion, **more)])
+    async with opened(tmp_path) as ledger:
+        await record_crashed(ledger)
+        await ledger.flush()
+    with open_ledger(tmp_path) as reader:
+        rows = {row.call_sid: row for row in reader.calls()}
+    assert {row.outcome for row in rows.values()} == {"crashed"}
+    assert not any(row.complete for row in rows.values())
+    assert rows["CA1"].listed()["mood"] == angry | {"trend": "steady"}
+    assert rows["CA2"].listed()["mood"]["label"] == "neutral"
+
+
 async def test_a_killed_call_whose_caller_is_back_under_its_id_has_crashed(tmp_path: Path) -> None:
     async with opened(tmp_path) as ledger:
         ledger.begin("CA1", caller="")
@@ -274,6 +292,7 @@ async def test_a_killed_call_whose_caller_is_back_under_its_id_has_crashed(tmp_p
             latest, earlier = reader.calls()
         assert (latest.outcome, latest.ended_at) == (None, None)
         assert (earlier.outcome, earlier.ended_at) == ("crashed", latest.began_at)
+        assert (latest.complete, earlier.complete) == (True, False)
         assert earlier.listed()["state"] == "ended"
 
 

@@ -87,6 +87,47 @@ async def call_of(pair: list[Callmood], slot: int, through: Callmood | None = No
     return caller, placed.plan
 
 
+async def test_a_worker_that_is_started_again_is_not_taken_for_the_one_that_had_the_call(
+    start: Start, folder: Path, account: Any
+) -> None:
+    """Its call has begun anew elsewhere: whoever still remembers the old place must not have it begin a third time."""
+    settings = account.settings(attach="fork", port=0)
+    three = [await start(crew=Crew(berth(folder, slot, 3)), **settings) for slot in range(3)]
+    caller = three[0].caller()
+    account.twilio.take(caller)
+    call_id = os.urandom(16).hex()
+    while sorted(range(3), key=lambda slot: weight(call_id, slot), reverse=True) != [1, 0, 2]:
+        call_id = os.urandom(16).hex()
+
+    async def says(worker: int, kind: str, **more: str) -> None:
+        call = {"id": call_id, "phoneCallProviderId": caller.call_sid}
+        await three[worker].vapi_says({"message": {"type": kind, "call": call, **more}})
+
+    await says(0, "status-update", status="in-progress")
+    assert holder(three, caller.call_sid) == 1
+    await says(2, "speech-update", status="started", role="assistant")  # it remembers
+    three[1].stop.set()
+    await three[1].returned.wait()
+    await says(0, "speech-update", status="stopped", role="assistant")
+    assert three[0].ready.directory.find(caller.call_sid) is not None
+    three[1] = await start(crew=Crew(berth(folder, 1, 3, recovers="own", restarts=1)), **settings)
+    await says(2, "speech-update", status="started", role="assistant")
+    assert holder(three, caller.call_sid) == 0
+
+
+async def test_while_one_worker_alone_ends_the_service_is_ready_and_answers_everything(pair: list[Callmood]) -> None:
+    async with pair[0].on_the_line():
+        pair[0].ready.directory.draining = True
+        for path in ("/readyz", "/healthz", "/metrics", "/calls", "/live"):
+            answers = [(await pair[0].get(path, headers=BEARER)).status_code for _ in range(3)]
+            assert answers == [200] * 3, path
+        pair[1].ready.directory.draining = True
+        assert (await pair[0].get("/readyz")).status_code == 503
+        assert (await pair[0].get("/calls", headers=BEARER)).status_code == 503
+        for each in pair:
+            each.ready.directory.draining = False
+
+
 @ACCEPTS
 async def test_a_callers_line_reaches_its_call_whichever_worker_accepts_it(pair: list[Callmood], accepts: int) -> None:
     caller, plan = await call_of(pair, 0)
