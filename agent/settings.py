@@ -179,6 +179,11 @@ class Settings:
     expressions_file: Path | None = field(default=None, compare=False, repr=False)
     """The same for a vendor's expressions and what they count as."""
 
+    @property
+    def relays(self) -> bool:
+        """Callers' audio is carried to Vapi and back; without Vapi, `bridge` only listens."""
+        return self.attach == "bridge" and bool(self.vapi_api_key) and bool(self.vapi_assistant_id)
+
     def for_engine(self, name: str) -> EngineSettings:
         """The rolling window and minimum of samples that hold for one engine's readings."""
         table = {"hume": self.hume, "oruk": self.oruk}.get(name, self.local)

@@ -144,7 +144,7 @@ def bridging(
     settings: Settings, client: httpx.AsyncClient, control: VapiControl, rest: TwilioRest | None
 ) -> Means | None:
     """What attach mode `bridge` carries calls to Vapi with; None where no Vapi is configured."""
-    if not settings.vapi_api_key or not settings.vapi_assistant_id:
+    if not settings.relays:
         return None
     return Means(
         vapi_calls(settings, client),

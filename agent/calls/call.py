@@ -56,7 +56,9 @@ class Call:
         consent: Consent | None = None,
         profile: str = "acoustic",
         analyse_after_transfer: bool = False,
+        relayed: bool = False,
     ) -> None:
+        """`relayed`: its audio is carried to an assistant and back."""
         self.call_sid, self.attach, self.caller, self.timeline = call_sid, attach, masked(caller), timeline
         self.profile = profile
         self.consent = consent or Consent()
@@ -64,7 +66,7 @@ class Call:
         self.mailbox = Mailbox(
             listening=self.consent.may_listen,
             on_line=self.consent.line_came,
-            depth=OF_A_RELAY if attach == "bridge" else BLOCKS_A_SECOND,
+            depth=OF_A_RELAY if relayed else BLOCKS_A_SECOND,
         )
         self.readings, self.readings_inbox = open_channel(Incoming, READINGS_WAITING, WhenFull.WAIT)
         self.vapi_call_id: str | None = None

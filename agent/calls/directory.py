@@ -115,6 +115,7 @@ class CallDirectory:
             consent=consent(self._settings),
             profile=self._settings.profile,
             analyse_after_transfer=self._settings.analyse_after_transfer,
+            relayed=self._settings.relays,
         )
         call.workings.measures = self.measures
         start_apart(self._nursery, self._serve, call)

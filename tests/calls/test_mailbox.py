@@ -123,8 +123,12 @@ async def test_one_second_of_blocks_may_wait_and_then_the_oldest_pays() -> None:
 
 
 async def test_a_call_with_a_relay_keeps_a_longer_burst_for_its_line_cannot_be_held_back() -> None:
-    bridged = await call()
-    assert bridged.mailbox.outbox.depth == OF_A_RELAY > BLOCKS_A_SECOND
+    timeline = CallTimeline(
+        "CA1", began=datetime.now(UTC), ledger=MemoryLedger(), audience=Broadcast(), keep_text=False
+    )
+    for relayed, depth in ((True, OF_A_RELAY), (False, BLOCKS_A_SECOND)):
+        one = Call("CA1", attach="bridge", caller="", timeline=timeline, relayed=relayed)
+        assert one.mailbox.outbox.depth == depth
 
 
 async def test_a_relay_gets_each_frame_at_once_and_only_from_the_line_that_counts() -> None:
