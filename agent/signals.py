@@ -3,5 +3,7 @@
 import signal
 from typing import Final
 
-STOPS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-"""From whoever manages it; Ctrl-C; and the terminal it was started in, which was closed."""
+HANG_UP: Final = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)
+"""The terminal it was started in was closed, unless `nohup` or the like has said that this means nothing."""
+STOPS: Final = (signal.SIGTERM, signal.SIGINT, *HANG_UP)
+"""From whoever manages it; Ctrl-C; its terminal."""
