@@ -10,14 +10,16 @@ from typing import Final
 
 import trio
 
+from .core.frames import BLOCK_MS
+
 BEAT_S: Final = 0.01
 """Between two looks at lines that are urgent or behind."""
 BEATS_A_ROUND: Final = 4
 ROUND_S: Final = BEATS_A_ROUND * BEAT_S
 """Between two rounds in which all lines are read; rounds lie at its multiples on the loop's clock."""
-ROUNDS_A_BLOCK: Final = 5
-BLOCK_S: Final = ROUNDS_A_BLOCK * ROUND_S
+BLOCK_S: Final = BLOCK_MS / 1000
 """What a call's sound is cut into."""
+ROUNDS_A_BLOCK: Final = round(BLOCK_S / ROUND_S)
 
 
 def round_after(moment: float) -> float:

@@ -1,9 +1,9 @@
 """Where a call's line leaves what it heard. The line and its call know each other by this alone.
 
-The line hands over each frame and never waits. Frames travel on in blocks of 200 ms, counted on the media clock from
-the first one kept, so that a window never waits for a block to fill; one second of blocks may pile up, then the
-oldest pays (five where there is a relay). A relay, where there is one, gets each frame at once, and gets it also while
-nobody may listen: then no frame goes any further. Either side learns of the other's end through it: a line that is gone
+The line hands over each frame and never waits. Frames travel on in blocks of a hop, so that whoever hears them has
+something to do with each. They are counted on the media clock from the first one kept, so that a window never waits for
+a block to fill; one second of blocks may pile up, then the oldest pays (five where there is a relay). A relay, where
+there is one, gets each frame at once, and gets it also while nobody may listen: then no frame goes any further. Either side learns of the other's end through it: a line that is gone
 closes the mailbox, and a call that is over hangs the line up; but a relay's line, through which the caller speaks with
 the assistant, stays until the relay releases it. A newer line takes over from an older one (Twilio may open a second
 socket for one call); the older is hung up and no longer heard.
@@ -16,11 +16,10 @@ import trio
 
 from ..actors.channels import Inbox, Outbox, WhenFull, open_channel
 from ..core.audio import SAMPLES_PER_MS, Block, MediaFrame
+from ..core.frames import BLOCK_MS
 from ..ports import Line
 from ..rounds import ROUND_S, round_after
 
-BLOCK_MS = 200
-"""A hop: whoever hears them has something to do with each."""
 BLOCKS_A_SECOND = 1000 // BLOCK_MS
 OF_A_RELAY = 5 * BLOCKS_A_SECOND
 """Blocks that may pile up where a burst cannot be held back, for whoever speaks with the caller wants all of it now."""

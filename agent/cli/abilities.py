@@ -40,7 +40,7 @@ def silent_context(settings: Settings) -> Ability:
 
 def stopping(settings: Settings) -> Ability:
     lacks = () if settings.vapi_secret else ("VAPI_SECRET",)  # without its messages nobody knows when it speaks
-    if settings.attach == "bridge" and settings.vapi_api_key and settings.vapi_assistant_id:
+    if settings.relays:
         return Ability("stopping the assistant", "at once, with Twilio's clear")
     return Ability("stopping the assistant", f"another sentence in its place, over {CONTROL}", lacks)
 

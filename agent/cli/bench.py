@@ -36,7 +36,7 @@ def bench(
     from ..bench.result import LONG, QUICK, USUAL
     from ..bench.run import Bench
     from ..errors import ConfigError
-    from .eval import check_writable
+    from .writing import check_writable, save, save_json
 
     parts = wanted(only, peers=peers or install, workers=workers)
     if quick and long:
@@ -45,7 +45,7 @@ def bench(
         raise ConfigError(f"--only {only} measures nothing that --picture could draw: leave one of them out")
     for path in (json, picture):
         if path is not None:
-            check_writable(path)  # before minutes of work, and not behind them
+            check_writable(path)
     measure.check_machine()
     errors, out = Console(stderr=True, highlight=False), Console(highlight=False)
     say = partial(errors.print, soft_wrap=True, markup=False)
@@ -61,7 +61,7 @@ def bench(
     found = figures.as_json(run.result)
     typer.echo(msgspec.json.encode(found))
     if json is not None:
-        save(json, msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")
+        save_json(json, found)
     if picture is not None:
         save(picture, drawn(run.result).encode())
     raise typer.Exit(0 if whole else 1)
@@ -137,12 +137,3 @@ def inside(calls: int) -> "Split":
     configure(WARNING)
     keep_freed_memory()  # as the service does
     return measure(talk(), calls=calls, seconds=INSIDE_S, ledger=nothing_kept)
-
-
-def save(path: Path, data: bytes) -> None:
-    from ..errors import CallmoodError
-
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        raise CallmoodError(f"nothing can be written to {path} ({error.strerror}): name another file") from None

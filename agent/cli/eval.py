@@ -48,9 +48,10 @@ def evaluate(
     from ..evaluation.conditions import chosen, noises_for
     from ..evaluation.manifest import read_manifest
     from ..evaluation.runner import Unreadable
+    from .writing import check_writable, save_json
 
     if json is not None:
-        check_writable(json)  # before an hour of work, and not behind it
+        check_writable(json)
     if engine != "local":
         raise ConfigError(f"--engine {engine} is not built yet: use local")
     settings = load()
@@ -67,7 +68,7 @@ def evaluate(
             raise CallmoodError(f"{manifest}: not one recording gave a result; the first: {lost[0].sentence}")
         heard[named.name] = clips
     if json is not None:
-        save(json, as_json(engine, heard, lost))
+        save_json(json, as_json(engine, heard, lost))
     console = Console(highlight=False)
     for named in conditions:
         show(console, named, heard[named.name])
@@ -115,26 +116,6 @@ def as_json(engine: str, heard: "dict[str, list[Clip]]", lost: "list[Unreadable[
     if len(each) > 1:
         document["conditions"] = each
     return document
-
-
-def check_writable(path: Path) -> None:
-    import os
-
-    from ..errors import ConfigError
-
-    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise ConfigError(f"{path} cannot be written: name another file")
-
-
-def save(path: Path, document: dict[str, Any]) -> None:
-    import msgspec
-
-    from ..errors import CallmoodError
-
-    try:
-        path.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n")
-    except OSError as error:
-        raise CallmoodError(f"the results cannot be written to {path} ({error.strerror}): name another file") from None
 
 
 def show(console: "Console", condition: "Named", clips: "list[Clip]") -> None:

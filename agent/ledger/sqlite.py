@@ -30,6 +30,7 @@ from .waiting import LINE, STEP, Beginning, Item, Kind, Text, Waiting
 log = structlog.get_logger()
 
 WRITE_EVERY_S = ORDER_EVERY_S = 0.15
+"""And on to the round for what can wait: every 200 ms."""
 AT_ONCE = 5000
 """Items in one write."""
 LAST_WRITE_S = 2.0

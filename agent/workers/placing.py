@@ -66,12 +66,11 @@ class Placer:
             return True
         if ids is None:
             return False
-        begins = kind is not None and kind.begins
         if (known := self._remembered(ids)) is not None:
             if await self._peers.take(known, arrival.head, bytes(arrival.rest), files):
                 return True
             self._forget(ids)  # whoever has the call now, it is not that one
-        for slot in await self._slots(ids, begins=begins):
+        for slot in await self._slots(ids, begins=kind is not None and kind.begins):
             if slot == self._berth.slot:
                 return False
             if await self._peers.take(slot, arrival.head, bytes(arrival.rest), files):
@@ -81,8 +80,9 @@ class Placer:
     async def _left_to_others(self, arrival: Arrival, files: list[int]) -> bool:
         """Whether somebody else has it now: while this worker alone is about to end, the service is not."""
         for slot, standing in (await self._peers.whose(())).items():
-            if isinstance(standing, Standing) and standing.room:
-                return await self._peers.take(slot, arrival.head, bytes(arrival.rest), files)
+            has_room = isinstance(standing, Standing) and standing.room
+            if has_room and await self._peers.take(slot, arrival.head, bytes(arrival.rest), files):
+                return True
         return False
 
     async def _ids(self, stream: trio.SocketStream, arrival: Arrival, kind: Kind | None) -> tuple[str, ...] | None:

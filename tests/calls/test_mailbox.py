@@ -12,12 +12,13 @@ from trio.testing import MockClock
 from agent.actors import aggregator
 from agent.calls.broadcast import Broadcast
 from agent.calls.call import Call
-from agent.calls.mailbox import BLOCK_MS, BLOCKS_A_SECOND, FRAMES_A_BLOCK, OF_A_RELAY, SUPERSEDED, Mailbox
+from agent.calls.mailbox import BLOCKS_A_SECOND, FRAMES_A_BLOCK, OF_A_RELAY, SUPERSEDED, Mailbox
 from agent.calls.timeline import CallTimeline
 from agent.calls.tokens import TOKENS_KEPT
 from agent.core.audio import Block, MediaFrame
 from agent.core.destination import masked
 from agent.core.emotion import Emotion, EmotionReading, Outcome
+from agent.core.frames import BLOCK_MS
 from agent.errors import CallGone
 from agent.ledger.memory import MemoryLedger
 

@@ -7,8 +7,8 @@ from typing import Any
 import structlog
 import trio
 
-from agent.calls.mailbox import BLOCK_MS
 from agent.core.emotion import EmotionReading
+from agent.core.frames import BLOCK_MS
 from agent.http import httpx
 from agent.testing import Fault
 

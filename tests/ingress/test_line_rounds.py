@@ -8,8 +8,9 @@ import trio
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agent.calls.mailbox import BLOCK_MS, Mailbox
+from agent.calls.mailbox import Mailbox
 from agent.core.audio import MediaFrame
+from agent.core.frames import BLOCK_MS
 from agent.ingress.faults import LIMIT as UNREADABLE_LIMIT
 from agent.ingress.faults import MADE_UP_BY
 from agent.ingress.frames import Frames
