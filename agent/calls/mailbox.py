@@ -3,10 +3,11 @@
 The line hands over each frame and never waits. Frames travel on in blocks of a hop, so that whoever hears them has
 something to do with each. They are counted on the media clock from the first one kept, so that a window never waits for
 a block to fill; one second of blocks may pile up, then the oldest pays (five where there is a relay). A relay, where
-there is one, gets each frame at once, and gets it also while nobody may listen: then no frame goes any further. Either side learns of the other's end through it: a line that is gone
-closes the mailbox, and a call that is over hangs the line up; but a relay's line, through which the caller speaks with
-the assistant, stays until the relay releases it. A newer line takes over from an older one (Twilio may open a second
-socket for one call); the older is hung up and no longer heard.
+there is one, gets each frame at once, and gets it also while nobody may listen: then no frame goes any further. Either
+side learns of the other's end through it: a line that is gone closes the mailbox, and a call that is over hangs the
+line up; but a relay's line, through which the caller speaks with the assistant, stays until the relay releases it. A
+newer line takes over from an older one (Twilio may open a second socket for one call); the older is hung up and no
+longer heard.
 """
 
 from collections.abc import Callable
